@@ -1,4 +1,4 @@
-"""Web and then the worker die in a downgrade that waits for usage. All usage is billed once."""
+"""Web and worker die while they make a downgrade or bill its usage. All usage is billed once."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -43,6 +43,14 @@ def let_an_hour_pass(stage: Deployment) -> None:
         session.execute(text("UPDATE plan_history SET recorded_at = recorded_at - interval '1 hour'"))
 
 
+def send_soon(stage: Deployment) -> bool:
+    """Make all usage due, and enqueue the job that sends it. Return True."""
+    stage.rows("UPDATE usage_reports SET next_attempt_at = now() WHERE state = 'open'")
+    with stage.gateway.database.transaction() as session:
+        jobs.defer(session, jobs.SEND_USAGE, queueing_lock=jobs.SEND_USAGE)
+    return True
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("point", [Failpoint.STRIPE_ANSWERED, Failpoint.ANSWER_MERGED, Failpoint.USAGE_BILLED])
 def test_waiting_downgrade_survives_two_deaths(own: Deployment, point: Failpoint) -> None:
@@ -65,6 +73,24 @@ def test_waiting_downgrade_survives_two_deaths(own: Deployment, point: Failpoint
     own.work()
     let_a_minute_pass(own)
     await_end(own)
+    eventually(lambda: own.number(BILLED, jobs.BILL_USAGE) == 0)
+    items = own.stripe.v1.invoice_items.list({"limit": 100}).data
+    assert [each.amount for each in items if not each.proration] == [200]
+
+
+@pytest.mark.long
+def test_late_usage_of_a_left_plan_is_billed_once_after_a_death(own: Deployment) -> None:
+    enrol(own, "org_1", GOOD)
+    with interface(own, "org_1") as api:
+        api.ok("PATCH", "/subscription", plan="plus")
+        let_an_hour_pass(own)
+        api.ok("DELETE", "/subscription")
+    late = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=30)
+    record_usage(own.gateway, [SentEvent("e1", "org_1", "api_calls", 100_000, late)])
+    worker = own.work(dying_at=Failpoint.USAGE_BILLED)
+    eventually(lambda: send_soon(own) and worker.status == KILLED, interval=0.2)
+    own.work()
+    let_a_minute_pass(own)
     eventually(lambda: own.number(BILLED, jobs.BILL_USAGE) == 0)
     items = own.stripe.v1.invoice_items.list({"limit": 100}).data
     assert [each.amount for each in items if not each.proration] == [200]

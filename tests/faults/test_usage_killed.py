@@ -9,12 +9,17 @@ from tempfile import TemporaryDirectory
 import orjson
 import pytest
 from psycopg.types.json import Jsonb
+from sqlalchemy import text
 
 from gateway.auth import issue_development_token
 from gateway.db import jobs
+from gateway.services.usage.record import record_usage
+from schemas.usage import SentEvent
 from tests.faults.burst import Burst
+from tests.faults.changes import GOOD, enrol, interface
 from tests.faults.conftest import NewDatabase
 from tests.faults.postgres import Crashing
+from tests.support.database import write_freely
 from tests.support.deployment import Deployment, deployed
 from tests.support.documents import ROOT
 from tests.support.processes import Process
@@ -181,3 +186,25 @@ def test_usage_is_counted_once_whatever_dies(
     reported = "SELECT state, sum(events), sum(quantity) FROM usage_reports GROUP BY state"
     assert own.rows(reported) == [("sent", len(numbers), used.total())]
     assert {each: counted_usage(own, organization_id=each) for each in organizations} == used
+
+
+@pytest.mark.long
+def test_late_usage_is_counted_once_after_a_kill(own: Deployment) -> None:
+    enrol(own, "org_1", GOOD)
+    with interface(own, "org_1") as api:
+        api.ok("PATCH", "/subscription", plan="plus")
+    with own.gateway.database.transaction() as session:
+        write_freely(session)
+        session.execute(text("UPDATE plan_history SET recorded_at = recorded_at - interval '1 day'"))
+    before_the_period = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    record_usage(own.gateway, [SentEvent("late", "org_1", "api_calls", 30, before_the_period)])
+    worker = own.work()
+    hold_a_report(own, "org_1")
+    worker.kill()
+    own.end_faults()
+    own.work()
+    eventually(lambda: send_now(own, ["org_1"]), 60, interval=0.5)
+    reports = own.rows("SELECT state, quantity, moved_to > occurred_at FROM usage_reports")
+    assert (reports, counted_usage(own)) == ([("sent", 30, True)], 30)
+    since = own.rows("SELECT current_period_start FROM organization_plans")
+    assert own.rows("SELECT moved_to FROM usage_reports") >= since  # the present period bills it

@@ -134,6 +134,11 @@ class ExpectedAccount(ExpectedInvoices):
         """Record usage."""
         self.events.append((now, meter, quantity))
 
+    def has_usage(self) -> bool:
+        """Return whether the present plan has usage that is not billed yet. A trial's usage is free."""
+        used = self.events if self.status != "trialing" else ()
+        return any(each in self.metered and at >= self.metered[each].since for at, each, _ in used)
+
     def pay(self) -> None:
         """Pay the open invoice with the present card."""
         [invoice] = [each for each in self.invoices if each.status == "open"]

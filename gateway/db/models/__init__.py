@@ -23,6 +23,7 @@ from gateway.db.models.organizations import Organization, PaymentMethod
 from gateway.db.models.plan_table import (
     FINAL_USAGE,
     IS_OPEN,
+    MADE_FROM,
     OPEN_STATES,
     PENDING_INVOICE,
     UNSETTLED,
@@ -41,6 +42,7 @@ __all__ = [
     "FINAL_USAGE",
     "IS_OPEN",
     "IS_UNPAID",
+    "MADE_FROM",
     "NEWEST_FIRST",
     "OPEN_STATES",
     "PENDING_INVOICE",

@@ -11,6 +11,8 @@ from gateway.db.models.base import Base, Json
 OPEN_STATES = ("requested", "processing", "requires_action")
 PENDING_INVOICE = "pending_invoice"  # key of ``PlanChange.steps``: the invoice that the change waits for
 UNSETTLED = "unsettled_invoices"  # key of ``PlanChange.steps``: the invoices that were not paid before the change
+MADE_FROM = "made_from"
+"""Key of ``PlanChange.steps``: the subscription's id, and the items that the change was made from."""
 FINAL_USAGE = "final_usage"
 """Key of ``PlanChange.steps``: the metered items that the change removes, and the period whose usage they bill."""
 

@@ -7,8 +7,8 @@ import structlog
 from sqlalchemy.orm import Session
 from stripe import Invoice, InvoiceItem
 
-from gateway.db.models import Organization, PlanChange
-from gateway.services.plan_changes.stripe_calls import MADE_FROM, UPDATE
+from gateway.db.models import MADE_FROM, Organization, PlanChange
+from gateway.services.plan_changes.stripe_calls import UPDATE
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import CHANGE_ID

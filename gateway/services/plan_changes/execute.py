@@ -40,7 +40,7 @@ from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh import merge_snapshots, refresh
 from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes.final_usage import waits_for_usage
-from gateway.services.plan_changes.leaving import leave_to_job, lock_with_plan, update_plan
+from gateway.services.plan_changes.leaving import end_plan, lock_with_plan, update_plan
 from gateway.services.plan_changes.payment import (
     hold_back,
     read_step_answer,
@@ -166,8 +166,8 @@ def withdraw_if_not_called(gateway: Gateway, change_id: str) -> Iterator[None]:
     """End the change if the gateway does not make its first call, because Stripe knows nothing of it then.
 
     A change that is still ``requested`` has made no call. From its second call on, and once the completion job has
-    begun it, it is ``processing``, and ending it could hide what Stripe did. A repeated request with the same
-    idempotency key begins a new change.
+    begun it, it is ``processing``, and ending it could hide what Stripe did. So is one that has ended its plan already.
+    A repeated request with the same idempotency key begins a new change.
     """
     try:
         yield
@@ -241,7 +241,7 @@ def finish_change(gateway: Gateway, change_id: str) -> None:
         subscription = load_billing_state(session, unfinished.organization_id, gateway.catalog).subscription
     too_old = is_too_old(unfinished, gateway.clock())
     if not too_old:
-        leave_to_job(gateway, change_id)  # the request's process may have died before it did so
+        end_plan(gateway, change_id)  # the request's process may have died before it did so
     try:
         if subscription is not None:
             refresh(gateway, SubscriptionSnapshot.kind, subscription.id)

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 import structlog
 
 from gateway.db.models import FINAL_USAGE, PlanChange
+from gateway.services.plan_changes.leaving import end_plan
 from gateway.services.plan_changes.stripe_calls import Step
 from gateway.services.runtime import Gateway
 from gateway.services.usage.report_to_stripe import send_all_reports
-from gateway.services.usage.summary import has_counted
+from gateway.services.usage.summary import has_counted, has_usage
 
 LONGEST_WAIT = timedelta(minutes=2)
 BEFORE_PERIOD_END = timedelta(minutes=1)
@@ -21,18 +22,23 @@ log = structlog.get_logger()
 
 
 def waits_for_usage(gateway: Gateway, step: Step) -> bool:
-    """Send the usage up to now. Return whether the call must wait until Stripe has counted it.
+    """End the plan here, and send the usage up to now. Return whether the call must wait until Stripe has counted it.
 
     Stripe bills what it has counted when it removes the items. After two minutes the call is made anyway, because
-    Stripe may count for hours. ``unbilled_usage`` then bills the rest.
+    Stripe may count for hours. ``unbilled_usage`` then bills the rest. The plan ends first, so that a slow Stripe does
+    not prolong it.
     """
     if not step.removes_items:
         return False
     with gateway.database.reading() as session:
         change = session.get_one(PlanChange, step.change_id)
     final = change.steps.get(FINAL_USAGE)
+    since = datetime.fromisoformat(final["start"]) if final is not None else None
+    if not has_usage(gateway, change.organization_id, since):
+        return False
+    end_plan(gateway, step.change_id)
     is_counted = send_all_reports(gateway, change.organization_id) and (
-        final is None or has_counted(gateway, change.organization_id, datetime.fromisoformat(final["start"]))
+        since is None or has_counted(gateway, change.organization_id, since)
     )
     if is_counted:
         return False

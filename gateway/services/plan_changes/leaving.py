@@ -1,7 +1,7 @@
 """The time between the end of a plan here and its end at Stripe.
 
 A move to the floor plan may wait for usage (``final_usage``) or for Stripe's answer. The organization loses the use of
-its plan when the request ends, and gets it back only if Stripe refuses the change.
+its plan before it waits for usage, or when the request ends. It gets the plan back only if Stripe refuses the change.
 """
 
 from datetime import datetime
@@ -19,10 +19,10 @@ from gateway.services.runtime import Gateway
 UNANSWERED = frozenset({"requested", "processing"})
 
 
-def leave_to_job(gateway: Gateway, change_id: str) -> None:
-    """Mark a change that has not ended with its request, and take the plan that it leaves for the floor plan.
+def end_plan(gateway: Gateway, change_id: str) -> None:
+    """Mark a change as begun, and take the plan that it leaves for the floor plan.
 
-    The completion job ends the change. Stripe may have carried it out.
+    If the request does not end the change, the completion job does. Stripe may have carried it out already.
     """
     now, floor = gateway.clock(), gateway.catalog.floor.key
     with gateway.database.transaction() as session:

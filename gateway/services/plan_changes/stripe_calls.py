@@ -11,10 +11,11 @@ from stripe import StripeClient, Subscription
 from stripe.params import SubscriptionCancelParams, SubscriptionCreateParams, SubscriptionUpdateParams
 
 from gateway.catalog import Catalog
-from gateway.db.models import FINAL_USAGE, UNSETTLED, Invoice, Json, Organization, PlanChange
+from gateway.db.models import FINAL_USAGE, MADE_FROM, UNSETTLED, Invoice, Json, Organization, PlanChange
 from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import QuoteStale
 from gateway.services.plan_changes.call_params import build_creation, build_update
+from gateway.services.plan_table.foreign_ends import describe_usage
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import BillingState, load_billing_state
 from gateway.services.subscription.trials import is_trialing
@@ -23,8 +24,7 @@ from gateway.stripe_api.snapshots import TRIALING
 HELD_BACK = "pending_if_incomplete"
 CREATE, UPDATE = "create_subscription", "update_subscription"
 CANCEL = "cancel:"  # begins the name of the call that ends a duplicate, and the subscription's id follows
-# Keys of ``PlanChange.steps``: the number of spent idempotency keys of each call, and the items of the frozen update.
-KEYS_SPENT, MADE_FROM = "keys_spent", "made_from"
+KEYS_SPENT = "keys_spent"  # key of ``PlanChange.steps``: the number of spent idempotency keys of each call
 KEY_LIFETIME = timedelta(hours=23)  # Stripe forgets a key after 24 hours, and a later try could act twice
 
 
@@ -162,11 +162,9 @@ def describe_final_usage(subscription: StoredSubscription, update: Json) -> Json
     Return None if Stripe bills no usage with the update, as within a trial.
     """
     removed = {item["id"] for item in update["items"] if item.get("deleted")}
-    metered = [item for item in subscription.items if item["id"] in removed and item.get("metered")]
-    if not metered or update["proration_behavior"] == "none":
+    if update["proration_behavior"] == "none":
         return None
-    start, end = (min(item[f"current_period_{each}"] for item in metered) for each in ("start", "end"))
-    return {"items": {item["id"]: item["price_id"] for item in metered}, "start": start, "end": end}
+    return describe_usage(item for item in subscription.items if item["id"] in removed)
 
 
 def refreeze(change: PlanChange) -> None:

@@ -15,10 +15,9 @@ from stripe import InvoiceItem, Price
 from stripe.params import InvoiceItemCreateParams
 
 from gateway.catalog import CatalogPrice, Interval, Meter, Tier, TiersMode, round_amount
-from gateway.db.models import FINAL_USAGE, Organization, PlanChange
+from gateway.db.models import FINAL_USAGE, MADE_FROM, Organization, PlanChange
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.failpoints import Failpoint, failpoint
-from gateway.services.plan_changes.stripe_calls import MADE_FROM
 from gateway.services.plan_changes.unpaid_credits import is_running
 from gateway.services.runtime import Gateway
 from gateway.services.usage.ended_plans import sum_usage, take_back

@@ -34,6 +34,7 @@ from gateway.services.plan_table.derive import (
     leave_plan,
     never_enrolled,
 )
+from gateway.services.plan_table.foreign_ends import build_foreign_end
 from gateway.services.plan_table.rows import OrganizationRows, load_organization_rows, rank_plans
 from gateway.services.plan_table.selection import (
     UNMAPPED,
@@ -88,6 +89,7 @@ def update_plan_table(
                 if attribution.change_id is None:
                     # Stripe prorates this change as if each invoice will be paid.
                     wanted.append(jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER))
+                    record_foreign_end(session, rows, before, state, plans.floor, now)
         elif is_duplicate_changed(rows.subscriptions, plans):
             wanted.append(jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER))
         wanted += list_trial_jobs(organization_id, before.status if before is not None else None, state.status)
@@ -112,6 +114,16 @@ def record_state(rows: OrganizationRows, state: PlanState, attribution: Attribut
         rows.plan_row = OrganizationPlan(organization_id=rows.organization.id, version=0)
     update_row(rows.plan_row, state, now)
     return build_history_entry(rows.plan_row, before, state, attribution)
+
+
+def record_foreign_end(
+    session: Session, rows: OrganizationRows, before: PlanState | None, after: PlanState, floor: str, now: datetime
+) -> None:
+    """Let a job bill the usage of a plan that somebody else has left at Stripe (``jobs.BILL_USAGE``)."""
+    change = build_foreign_end(rows, before, after, floor, now) if before is not None else None
+    if change is not None:
+        rows.changes[change.id] = change
+        jobs.defer_usage_bill(session, change.id)
 
 
 def is_plan_changed(before: PlanState | None, after: PlanState) -> bool:

@@ -1,10 +1,11 @@
 """Claim due reports, and record what became of them. Between the two, no transaction is open."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
 import structlog
 from sqlalchemy import select
@@ -14,7 +15,7 @@ from gateway.db import jobs
 from gateway.db.models import UNSENT, Organization, UsageReport
 from gateway.services.runtime import Gateway
 from gateway.services.spend_checks import request_checks
-from gateway.services.usage.ended_plans import find_ended
+from gateway.services.usage.ended_plans import Ended, find_ended
 from gateway.services.usage.late_usage import move_late_reports
 from gateway.stripe_api.times import to_unix
 
@@ -47,6 +48,8 @@ class ClaimedReport:
     aggregation: str
     occurred_at: datetime
     moved_to: datetime | None
+    ended_by: str | None
+    """The change that has ended its plan. Stripe bills it only if Stripe counted it before."""
     quantity: int
     uncertain_since: datetime | None
 
@@ -62,16 +65,24 @@ class ClaimedReport:
 
     @property
     def idempotency_key(self) -> str:
-        """Return the key of the call. It differs once the report is moved, because Stripe compares the parameters."""
-        return self.identifier if self.moved_to is None else f"{self.identifier}_{to_unix(self.moved_to)}"
+        """Return the key of the call. It differs once the report is moved, because Stripe compares the parameters.
+
+        It also differs once the plan has ended. Stripe then answers the first call again only if that call was made
+        since. Otherwise it says that it has counted the report before.
+        """
+        moved = "" if self.moved_to is None else f"_{to_unix(self.moved_to)}"
+        return f"{self.identifier}{moved}{'' if self.ended_by is None else '_0'}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """The outcome of one attempt. Without ``counted`` and ``reason``, the report is sent again later."""
+    """The outcome of one attempt. Without ``state`` and ``reason``, the report is sent again later."""
 
     report: ClaimedReport
-    counted: bool = False
+    state: Literal["sent", "invoiced"] | None = None
+    """Whether Stripe has counted the report in time, or an invoice item bills it."""
+    moved_to: datetime | None = None
+    """When Stripe counts a report that it has counted, if not as of when it occurred."""
     reason: Reason | None = None
     error: str | None = None
     uncertain_since: datetime | None = None
@@ -109,13 +120,14 @@ def claim_batch(gateway: Gateway, organization_id: str | None) -> tuple[list[Cla
         query = query.where(Organization.id.in_({row.organization_id for row in rows}), ~Organization.deleted)
         customers = dict(session.execute(query).all())
         ended = find_ended(session, [row.id for row in rows], gateway.catalog.floor.key)
-        for change_id in sorted({*ended.values()}):
+        invoiced = {id_ for id_, found in ended.items() if not found.may_be_billed}
+        for change_id in sorted({ended[each].change_id for each in invoiced}):
             jobs.defer_usage_bill(session, change_id)
-        due_rows = [row for row in rows if row.id not in ended]
-        move_late_reports(session, due_rows, now)
-        claimed = [build_claim(row, customers.get(row.organization_id)) for row in due_rows]
+        due_rows = [row for row in rows if row.id not in invoiced]
+        move_late_reports(session, [row for row in due_rows if row.id not in ended], now)
+        claimed = [build_claim(row, customers.get(row.organization_id), ended.get(row.id)) for row in due_rows]
         for row in rows:
-            if row.id in ended:
+            if row.id in invoiced:
                 row.state, row.sent_quantity, row.ended_at = "invoiced", row.quantity, now
                 row.uncertain_since = None
         for row in due_rows:
@@ -124,10 +136,10 @@ def claim_batch(gateway: Gateway, organization_id: str | None) -> tuple[list[Cla
             row.next_attempt_at = now + LEASE
             row.uncertain_since = row.uncertain_since or now  # a job that is killed leaves the outcome unknown
         request_checks(session, customers, now)
-    return claimed, bool(ended)
+    return claimed, bool(invoiced)
 
 
-def build_claim(row: UsageReport, customer_id: str | None) -> ClaimedReport:
+def build_claim(row: UsageReport, customer_id: str | None, ended: Ended | None) -> ClaimedReport:
     """Return the claim of a row as it is before this attempt."""
     return ClaimedReport(
         id=row.id,
@@ -137,12 +149,13 @@ def build_claim(row: UsageReport, customer_id: str | None) -> ClaimedReport:
         aggregation=row.aggregation,
         occurred_at=row.occurred_at,
         moved_to=row.moved_to,
+        ended_by=ended.change_id if ended is not None else None,
         quantity=row.quantity,
         uncertain_since=row.uncertain_since,
     )
 
 
-def record_outcomes(gateway: Gateway, outcomes: Iterable[Sent]) -> None:
+def record_outcomes(gateway: Gateway, outcomes: Sequence[Sent]) -> None:
     """Store the outcomes of a batch. A report that has ended in the meantime stays as it is."""
     now = gateway.clock()
     by_id = {each.report.id: each for each in outcomes}
@@ -151,19 +164,25 @@ def record_outcomes(gateway: Gateway, outcomes: Iterable[Sent]) -> None:
         for row in session.scalars(query.order_by(UsageReport.id).with_for_update()):
             outcome = by_id[row.id]
             row.error, row.uncertain_since = outcome.error, outcome.uncertain_since
-            if outcome.counted:
-                row.state, row.ended_at = "sent", now
+            if outcome.state is not None:
+                row.state, row.moved_to, row.ended_at = outcome.state, outcome.moved_to, now
             elif outcome.reason is not None:
                 refuse(row, outcome.reason, outcome.error, now)
             else:
                 row.next_attempt_at = now + min(FIRST_RETRY * (1 << min(row.attempts - 1, 16)), LONGEST_RETRY)
+        # The plan of a report may have ended while it was sent. Stripe may have counted it too late to bill it.
+        ended = find_ended(
+            session, [each.report.id for each in outcomes if each.state is not None], gateway.catalog.floor.key
+        )
+        for change_id in sorted({each.change_id for each in ended.values()}):
+            jobs.defer_usage_bill(session, change_id)
 
 
-def mark_sent(session: Session, report_id: uuid.UUID, now: datetime) -> None:
+def mark_sent(session: Session, report_id: uuid.UUID, moved_to: datetime | None, now: datetime) -> None:
     """Mark a report as counted by Stripe, unless it has ended."""
     row = session.get_one(UsageReport, report_id, with_for_update=True)
     if row.state == "sending":
-        row.state, row.ended_at, row.uncertain_since = "sent", now, None
+        row.state, row.moved_to, row.ended_at, row.uncertain_since = "sent", moved_to, now, None
 
 
 def refuse(row: UsageReport, reason: Reason, error: str | None, now: datetime) -> None:

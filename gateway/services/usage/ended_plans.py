@@ -6,6 +6,7 @@ Such usage is not sent any more. ``plan_changes.unbilled_usage`` bills what Stri
 import uuid
 from collections.abc import Collection
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -18,23 +19,26 @@ SINCE = """CASE WHEN change.ended_at >= CAST(change.steps -> 'final_usage' ->> '
     THEN CAST(change.steps -> 'final_usage' ->> 'end' AS timestamptz)
     ELSE CAST(change.steps -> 'final_usage' ->> 'start' AS timestamptz) END"""
 # The organization may have bought a plan again, and left it again. So no such purchase lies between report and change.
-# A trial, whose usage is free, does not end between them either. Usage of an earlier period belongs to the change if
-# Stripe has certainly not counted it, because Stripe has invoiced that period. A value that a later one has replaced
-# does not count.
+# A purchase counts from the start of its second, as in ``timeline``. A trial, whose usage is free, does not end between
+# them either. Unsent usage of an earlier period belongs to the change, because Stripe has invoiced that period. A value
+# that a later one has replaced does not count.
 IS_OF_CHANGE = f"""report.organization_id = change.organization_id
     AND report.starts_at > {SINCE} - interval '{LONGEST_DELAY.days} days'
-    AND ({COUNTS_AT} >= {SINCE}
-        OR (report.state <> 'sent' AND report.uncertain_since IS NULL AND report.aggregation <> 'last'))
+    AND ({COUNTS_AT} >= {SINCE} OR (report.state <> 'sent' AND report.aggregation <> 'last'))
     AND NOT EXISTS (
         SELECT FROM plan_history AS begun WHERE begun.organization_id = change.organization_id
-            AND begun.recorded_at > least(report.occurred_at, change.created_at)
-            AND begun.recorded_at <= greatest(report.occurred_at, change.created_at)
+            AND CASE WHEN begun.recorded_at <= change.created_at
+                THEN date_trunc('second', begun.recorded_at) > report.occurred_at
+                ELSE date_trunc('second', begun.recorded_at) <= report.occurred_at END
             AND begun.after ->> 'requested_plan' <> :floor
             AND (COALESCE(begun.before ->> 'requested_plan', :floor) = :floor
                 OR (begun.before ->> 'status' = 'trialing' AND begun.after ->> 'status' <> 'trialing'))
     )"""  # nosec B608 - the expression is ours
+# Stripe may have counted the report in an earlier period, and then it has billed it there.
+MAY_BE_BILLED = f"(report.uncertain_since IS NOT NULL AND report.occurred_at < {SINCE})"
 FIND_ENDED = text(f"""
-    SELECT report.id, change.id AS change_id FROM usage_reports AS report JOIN plan_changes AS change ON {IS_OF_CHANGE}
+    SELECT report.id, change.id AS change_id, {MAY_BE_BILLED} AS may_be_billed
+    FROM usage_reports AS report JOIN plan_changes AS change ON {IS_OF_CHANGE}
     WHERE report.id = ANY(CAST(:ids AS uuid[])) AND change.state = 'applied' AND change.steps ? 'final_usage'
 """)  # nosec B608  # noqa: S608 - the conditions are ours
 # Their outcome is unknown, and nobody sends them again. An open report may get further events, and is claimed later.
@@ -42,11 +46,12 @@ FIND_ENDED = text(f"""
 TAKE_BACK = text(f"""
     WITH unsent AS (
         SELECT report.id FROM usage_reports AS report JOIN plan_changes AS change ON {IS_OF_CHANGE}
-        WHERE change.id = :change_id AND report.state = 'sending' ORDER BY report.id FOR UPDATE OF report
+        WHERE change.id = :change_id AND report.state = 'sending' AND NOT {MAY_BE_BILLED}
+        ORDER BY report.id FOR UPDATE OF report
     )
     UPDATE usage_reports SET state = 'invoiced', ended_at = :now, uncertain_since = NULL
     FROM unsent WHERE usage_reports.id = unsent.id
-""")  # nosec B608  # noqa: S608 - the condition is ours
+""")  # nosec B608  # noqa: S608 - the conditions are ours
 SUM_USAGE = text(f"""
     SELECT meter, {add_up()} AS quantity FROM (
         SELECT report.* FROM usage_reports AS report JOIN plan_changes AS change ON {IS_OF_CHANGE}
@@ -56,13 +61,21 @@ SUM_USAGE = text(f"""
 """)  # nosec B608  # noqa: S608 - the expressions are ours
 
 
-def find_ended(session: Session, report_ids: Collection[uuid.UUID], floor: str) -> dict[uuid.UUID, str]:
+class Ended(NamedTuple):
+    """The change that ended a report's plan."""
+
+    change_id: str
+    may_be_billed: bool
+    """Whether only Stripe knows if it has counted the report in an earlier period, and billed it there."""
+
+
+def find_ended(session: Session, report_ids: Collection[uuid.UUID], floor: str) -> dict[uuid.UUID, Ended]:
     """Return the reports whose plan the organization has left, each with the change that ended the plan.
 
     The caller has locked the reports.
     """
     rows = session.execute(FIND_ENDED, {"ids": list(report_ids), "floor": floor})
-    return {row.id: row.change_id for row in rows}
+    return {row.id: Ended(row.change_id, row.may_be_billed) for row in rows}
 
 
 def take_back(session: Session, change: PlanChange, floor: str, now: datetime) -> None:

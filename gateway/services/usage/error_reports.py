@@ -18,7 +18,7 @@ from gateway.services.usage.claim import Reason, refuse
 from gateway.services.usage.report_to_stripe import REASONS
 from gateway.stripe_api.client import stripe_call
 
-IDENTIFIER = re.compile(r"usage_([0-9a-f]{32})(_\d+)?")
+IDENTIFIER = re.compile(r"usage_([0-9a-f]{32})(_\d+)*")
 
 log = structlog.get_logger()
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 from threading import Event
 from types import MappingProxyType
+from typing import Literal
 
 import stripe
 import structlog
@@ -51,19 +52,21 @@ def send_due_reports(gateway: Gateway, stopping: Event) -> int:
     attempts, ends = 0, time.monotonic() + LONGEST_RUN
     with ThreadPoolExecutor(SENDERS) as pool:
         while time.monotonic() < ends and not stopping.is_set() and (claimed := claim_reports(gateway)):
-            record_outcomes(gateway, pool.map(partial(try_report, gateway), claimed))
+            record_outcomes(gateway, list(pool.map(partial(try_report, gateway), claimed)))
             attempts += len(claimed)
     return attempts
 
 
 def send_all_reports(gateway: Gateway, organization_id: str) -> bool:
-    """Send what an organization has used up to now. Return whether Stripe has counted or refused all of it."""
-    with ThreadPoolExecutor(SENDERS) as pool:
-        while claimed := claim_reports(gateway, organization_id):
-            outcomes = list(pool.map(partial(try_report, gateway), claimed))
-            record_outcomes(gateway, outcomes)
-            if not all(each.counted or each.reason for each in outcomes):
-                return False
+    """Send what an organization has used up to now. Return whether Stripe has counted or refused all of it.
+
+    A web request does this, too. The gate limits its time in this thread only, so no other thread sends.
+    """
+    while claimed := claim_reports(gateway, organization_id):
+        outcomes = [try_report(gateway, each) for each in claimed]
+        record_outcomes(gateway, outcomes)
+        if not all(each.state or each.reason for each in outcomes):
+            return False
     return True
 
 
@@ -89,12 +92,9 @@ def send_report(gateway: Gateway, report: ClaimedReport) -> Sent:
     since = report.uncertain_since
     try:
         if is_identifier_forgotten(gateway, report):
-            with calling_as(Priority.REFRESH):
-                verdict = compare_summary(gateway, report, event_name)
-            if verdict is Verdict.UNCLEAR:
-                return Sent(report=report, error="Stripe's summary fits neither outcome.", uncertain_since=since)
-            if verdict is Verdict.COUNTED:
-                return Sent(report=report, counted=True)
+            verdict = compare(gateway, report, event_name)
+            if verdict is not Verdict.NOT_COUNTED or report.ended_by is not None:
+                return read_verdict(report, verdict)
             since = None
         with calling_as(Priority.METER_EVENT), stripe_call():
             gateway.stripe.v2.billing.meter_events.create(
@@ -111,8 +111,36 @@ def send_report(gateway: Gateway, report: ClaimedReport) -> Sent:
     except StripeUnavailable as error:
         return Sent(report=report, error=error.detail, uncertain_since=since or gateway.clock())
     except (StripeRejected, NotFound) as error:
-        return read_refusal(report, error)
-    return Sent(report=report, counted=True)
+        return read_known(gateway, report, event_name) if is_duplicate(error) else read_refusal(report, error)
+    return Sent(report=report, state="sent" if report.ended_by is None else "invoiced", moved_to=report.moved_to)
+
+
+def compare(gateway: Gateway, report: ClaimedReport, event_name: str) -> Verdict:
+    """Ask Stripe's summaries whether and as of when Stripe has counted the report."""
+    with calling_as(Priority.REFRESH):
+        return compare_summary(gateway, report, event_name)
+
+
+def read_known(gateway: Gateway, report: ClaimedReport, event_name: str) -> Sent:
+    """Return the outcome for a report that an earlier attempt has brought to Stripe.
+
+    Attempts from before the report was moved had another time. Only the summaries show which one counts.
+    """
+    if report.moved_to is None:
+        return Sent(report=report, state="sent")
+    verdict = compare(gateway, report, event_name)
+    return read_verdict(report, verdict if verdict is Verdict.COUNTED else Verdict.UNCLEAR)
+
+
+def read_verdict(report: ClaimedReport, verdict: Verdict) -> Sent:
+    """Return the outcome of a look at Stripe's summaries, which has marked the report if Stripe has counted it.
+
+    If Stripe has not counted the report, its plan has ended.
+    """
+    if verdict is Verdict.UNCLEAR:
+        return Sent(report=report, error="Stripe's summary fits no outcome.", uncertain_since=report.uncertain_since)
+    state: Literal["sent", "invoiced"] = "sent" if verdict is Verdict.COUNTED else "invoiced"
+    return Sent(report=report, state=state, moved_to=report.moved_to)
 
 
 def is_identifier_forgotten(gateway: Gateway, report: ClaimedReport) -> bool:
@@ -124,12 +152,15 @@ def is_identifier_forgotten(gateway: Gateway, report: ClaimedReport) -> bool:
     return report.aggregation != "last" and since is not None and gateway.clock() - since > IDENTIFIER_LIFETIME
 
 
+def is_duplicate(error: StripeRejected | NotFound) -> bool:
+    """Return whether Stripe refused a call because it has counted the report already."""
+    return isinstance(error.__cause__, stripe.InvalidRequestError) and error.__cause__.code == COUNTED_BEFORE
+
+
 def read_refusal(report: ClaimedReport, error: StripeRejected | NotFound) -> Sent:
     """Return the outcome of a call that Stripe refused."""
     cause = error.__cause__
     if not isinstance(cause, stripe.InvalidRequestError):  # a wrong key, for example, which an operator will replace
         return Sent(report=report, error=error.detail, uncertain_since=report.uncertain_since)
-    if cause.code == COUNTED_BEFORE:
-        return Sent(report=report, counted=True)
     text = f"{cause.code}: {error.detail}"[:500]
     return Sent(report=report, reason=REASONS.get(cause.code or "", Reason.OTHER), error=text)

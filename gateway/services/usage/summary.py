@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from gateway.db.models import UsageReport
+from gateway.db.models import UNSENT, UsageReport
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.services.runtime import Gateway
 from gateway.services.usage.aggregation import COUNTS_AT, LONGEST_DELAY, add_up
@@ -27,6 +27,13 @@ SUM_SENT = text(f"""
     WHERE organization_id = :organization_id AND state = 'sent' AND {COUNTS_AT} >= :since
         AND starts_at > CAST(:since AS timestamptz) - interval '{LONGEST_DELAY.days} days'
     GROUP BY meter, aggregation
+""")  # nosec B608  # noqa: S608 - the expressions are ours
+
+HAS_USAGE = text(f"""
+    SELECT EXISTS (SELECT FROM usage_reports WHERE organization_id = :organization_id AND {UNSENT.text})
+        OR EXISTS (SELECT FROM usage_reports WHERE organization_id = :organization_id AND state = 'sent'
+            AND {COUNTS_AT} >= CAST(:since AS timestamptz)
+            AND starts_at > CAST(:since AS timestamptz) - interval '{LONGEST_DELAY.days} days')
 """)  # nosec B608  # noqa: S608 - the expressions are ours
 
 log = structlog.get_logger()
@@ -63,7 +70,8 @@ def compare_minute(gateway: Gateway, report: ClaimedReport, event_name: str, beg
     with gateway.database.transaction() as session:
         known = lock_and_sum(session, report, begin)
         if counted >= known + report.quantity:
-            mark_sent(session, report.id, gateway.clock())
+            is_moved = begin != to_unix(report.occurred_at) // MINUTE * MINUTE
+            mark_sent(session, report.id, report.moved_to if is_moved else None, gateway.clock())
             return Verdict.COUNTED
     return Verdict.NOT_COUNTED if counted == known else Verdict.UNCLEAR
 
@@ -82,6 +90,12 @@ def read_summary(gateway: Gateway, meter_id: str, customer_id: str, begin: int, 
             meter_id, {"customer": customer_id, "start_time": begin, "end_time": end}
         )
         return sum(each.aggregated_value for each in summaries.data)
+
+
+def has_usage(gateway: Gateway, organization_id: str, since: datetime | None) -> bool:
+    """Return whether the organization has usage to send, or, with ``since``, usage since then that was sent."""
+    [(found,)] = gateway.database.fetch(HAS_USAGE, {"organization_id": organization_id, "since": since})
+    return bool(found)
 
 
 def has_counted(gateway: Gateway, organization_id: str, since: datetime) -> bool:

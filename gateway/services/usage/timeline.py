@@ -1,4 +1,8 @@
-"""The times at which an organization's billing period or plan changed. No report adds up usage across one of them."""
+"""The times at which an organization's billing period or plan changed. No report adds up usage across one of them.
+
+Usage counts in whole seconds, like Stripe's periods. A plan is in force from the second in which it was recorded until
+the second in which the next one was. So each second belongs to one plan, and the sum over all plans is complete.
+"""
 
 from bisect import bisect_right
 from collections.abc import Collection
@@ -12,7 +16,7 @@ from gateway.services.runtime import Gateway
 # Finds each organization's plans since the time, and the one that was in force at that time. Beside a yearly price,
 # usage is billed each month. So it also finds the periods of the items, which have no plan and no time of record.
 FIND_PLANS = text("""
-    SELECT wanted.id, plan.recorded_at, plan.state ->> 'requested_plan' AS plan,
+    SELECT wanted.id, date_trunc('second', plan.recorded_at) AS since, plan.state ->> 'requested_plan' AS plan,
         CAST(plan.state ->> 'current_period_start' AS timestamptz) AS period_start,
         CAST(plan.state ->> 'current_period_end' AS timestamptz) AS period_end,
         COALESCE(CAST(plan.state ->> 'leaving' AS boolean), FALSE) AS leaving
@@ -58,10 +62,10 @@ def load_timelines(gateway: Gateway, organization_ids: Collection[str], since: d
     rows = gateway.database.fetch(FIND_PLANS, {"organization_ids": list(organization_ids), "since": since})
     for row in rows:
         timeline = timelines[row.id]
-        if row.recorded_at is not None:
-            timeline.since.append(row.recorded_at)
+        if row.since is not None:
+            timeline.since.append(row.since)
             timeline.plans.append(gateway.catalog.floor.key if row.leaving else row.plan)
-        times = (row.recorded_at, row.period_start, row.period_end)
+        times = (row.since, row.period_start, row.period_end)
         timeline.boundaries += [each for each in times if each is not None]
     for timeline in timelines.values():
         timeline.boundaries.sort()

@@ -1,5 +1,6 @@
 """A downgrade bills all usage once. The plan ends immediately, also while Stripe still counts."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from tests.support.database import write_freely
 from tests.support.json_types import Json
 from tests.support.other_terms import at_stripe, change_at_stripe
 from tests.support.usage import counted_usage, report_usage, send_usage, usage_event
+from tests.support.wait import eventually
 from tests.support.world import World
 
 CENTS_PER_CALL = 2
@@ -34,6 +36,18 @@ def plus(world: World, plus: ApiClient) -> ApiClient:
         write_freely(session)
         session.execute(text("UPDATE plan_history SET recorded_at = recorded_at - interval '1 hour'"))
     return plus
+
+
+def leave_a_second_later(world: World) -> None:
+    """Let the plan end in the next second, according to our history. The present one then belongs to the plan."""
+    with world.gateway.database.transaction() as session:
+        write_freely(session)
+        session.execute(
+            text(
+                "UPDATE plan_history SET recorded_at = recorded_at + interval '1 second'"
+                " WHERE version > (SELECT max(version) FROM plan_history WHERE after ->> 'plan' = 'plus')"
+            )
+        )
 
 
 def list_usage(world: World) -> list[stripe.InvoiceItem]:
@@ -105,6 +119,18 @@ def test_plan_ends_immediately_while_stripe_counts(world: World, plus: ApiClient
     assert (row.plan, row.requested_plan, row.leaving) == ("free", "free", False)
 
 
+@pytest.mark.parametrize("path", ["/v2/billing/meter_events", "/v1/billing/meters"])
+def test_hung_meter_does_not_prolong_the_plan(world: World, plus: ApiClient, path: str) -> None:
+    send_usage(world, usage_event("e1", 30))
+    world.fault(kind="delay", path=path, seconds=60)
+    with ThreadPoolExecutor(1) as pool:
+        request = pool.submit(plus.ok, "DELETE", "/subscription")
+        eventually(lambda: world.faults()[0]["fired"] == 1)
+        assert (world.plan_row().plan, request.done()) == ("free", False)
+        world.end_faults()
+        assert (request.result()["state"], billed_calls(world)) == ("applied", 30)
+
+
 def test_uncounted_usage_becomes_an_invoice_item(world: World, plus: ApiClient) -> None:
     change = leave_while_stripe_counts(world, plus)
     assert (finish(world, change, after=LONGEST_WAIT), billed_calls(world)) == ("applied", 0)
@@ -118,6 +144,7 @@ def test_usage_that_arrives_after_the_downgrade_is_billed_once(world: World, plu
     event = SentEvent("e1", "org_1", "api_calls", 10, datetime.now(UTC).replace(microsecond=0))
     record_usage(world.gateway, [event])
     plus.ok("DELETE", "/subscription")
+    leave_a_second_later(world)
     for after in (timedelta(minutes=5), timedelta(minutes=10)):
         record_usage(at(world, after), [event._replace(id=f"after {after}")])
         report_usage(world, after=after + SEALED_AFTER)
@@ -145,3 +172,18 @@ def test_plan_returns_if_stripe_refuses_the_downgrade(world: World, plus: ApiCli
     end_change(world.gateway, change["id"], "failed", StripeRejected("No."))
     row = world.plan_row()
     assert (row.plan, row.leaving, get_change(world, change).state) == ("plus", False, "failed")
+
+
+def test_usage_of_a_plan_left_in_the_dashboard_is_billed_once(world: World, plus: ApiClient) -> None:
+    send_usage(world, usage_event("e1", 30))
+    report_usage(world)
+    event = SentEvent("e2", "org_1", "api_calls", 10, datetime.now(UTC).replace(microsecond=0))
+    record_usage(at(world, timedelta(minutes=5)), [event])
+    [base, *metered] = sorted(at_stripe(world)["items"].data, key=lambda each: each.price.recurring.usage_type)
+    free = world.stripe.v1.prices.list({"lookup_keys": ["konnect_free_usd_month"]}).data[0].id
+    gone: Any = [{"id": each.id, "deleted": True} for each in metered]
+    change_at_stripe(world, items=[{"id": base.id, "price": free}, *gone])
+    assert (plus.ok("GET", "/subscription")["plan"], billed_calls(world)) == ("free", 30)
+    report_usage(world, after=timedelta(minutes=5) + SEALED_AFTER)
+    world.work()
+    assert (sorted(each.state for each in world.rows(UsageReport)), billed_calls(world)) == (["invoiced", "sent"], 40)

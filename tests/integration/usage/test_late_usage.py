@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy import text, update
 
 from gateway.db.models import Invoice, Subscription, UsageReport
+from gateway.services.plan_changes.execute import finish_change
+from gateway.services.plan_changes.final_usage import LONGEST_WAIT
 from gateway.services.runtime import Gateway
 from gateway.services.usage.claim import claim_reports
 from gateway.services.usage.record import SEALED_AFTER, record_usage
@@ -58,6 +60,11 @@ def billed_calls(world: World, stripe_time: StripeTime, until: datetime) -> list
     return [line["quantity"] for line in lines if "API calls" in line["description"]]
 
 
+def billed_items(world: World) -> list[int]:
+    """Return the amounts of the invoice items that bill usage."""
+    return [each.amount for each in world.stripe.v1.invoice_items.list().data if not each.proration]
+
+
 def test_usage_of_an_invoiced_month_counts_in_the_next(
     world: World, period_end: datetime, stripe_time: StripeTime
 ) -> None:
@@ -84,12 +91,12 @@ def test_report_whose_sender_was_killed_is_not_counted_again(
 ) -> None:
     gateway = pass_time(world, stripe_time, period_end - HOUR)
     use(gateway, 30, period_end - HOUR)
-    [report] = claim_reports(gateway, "org_1")
-    assert send_report(gateway, report).counted
+    [claimed] = claim_reports(gateway, "org_1")
+    assert send_report(gateway, claimed).state == "sent"
     gateway = pass_time(world, stripe_time, period_end + later)
     report_later(gateway)
-    [moved] = world.rows(UsageReport)
-    assert (moved.state, moved.moved_to is not None) == ("sent", True)
+    [report] = world.rows(UsageReport)
+    assert (report.state, report.moved_to) == ("sent", None)  # so that a downgrade does not bill it either
     assert billed_calls(world, stripe_time, period_end + 32 * DAY) == [30, 0]
 
 
@@ -107,5 +114,34 @@ def test_usage_of_an_earlier_period_is_billed_after_the_plan_was_left(world: Wor
     use(world.gateway, 30, datetime.now(UTC) - HOUR)  # before the present period
     report_later(world.gateway)
     world.work()
-    items = world.stripe.v1.invoice_items.list().data
-    assert [each.amount for each in items if not each.proration] == [60]
+    assert billed_items(world) == [60]
+
+
+@pytest.mark.parametrize("later", [2 * HOUR, 2 * DAY], ids=["identifier known", "identifier forgotten"])
+@pytest.mark.parametrize(("fault", "state", "owed"), [("error_after", "sent", []), ("error_before", "invoiced", [60])])
+def test_uncertain_report_of_a_left_plan_is_billed_once(
+    world: World,
+    plus: ApiClient,
+    period_end: datetime,
+    stripe_time: StripeTime,
+    later: timedelta,
+    fault: str,
+    state: str,
+    owed: list[int],
+) -> None:
+    meter_events = {"method": "POST", "path": "/v2/billing/meter_events"}
+    gateway = pass_time(world, stripe_time, period_end - HOUR)
+    use(gateway, 30, period_end - HOUR)
+    world.fault(kind=fault, times=2, **meter_events)
+    report_later(gateway)
+    pass_time(world, stripe_time, period_end + 2 * HOUR)
+    world.fault(kind="error_before", times=10, **meter_events)
+    change = plus.ok("DELETE", "/subscription")
+    too_late = world.gateway.clock() + LONGEST_WAIT
+    finish_change(replace(world.gateway, clock=lambda: too_late), change["id"])
+    world.end_faults()
+    world.work()
+    assert (world.plan_row().requested_plan, billed_items(world)) == ("free", [])
+    report_later(pass_time(world, stripe_time, period_end + HOUR + later))
+    world.work()
+    assert ([each.state for each in world.rows(UsageReport)], billed_items(world)) == ([state], owed)

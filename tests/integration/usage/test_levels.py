@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from sqlalchemy import text
 
-from gateway.db.models import PlanChange, UsageLevel
+from gateway.db.models import PlanChange, PlanHistory, UsageLevel
 from gateway.services.levels.follow import follow_levels
 from tests.support.api import ApiClient
 from tests.support.wait import eventually
@@ -63,6 +63,14 @@ def test_waiting_level_is_applied_before_a_quote_and_kept_for_it(world: World, p
     assert follow(world, hours=0.1) == 5
     assert plus.ok("PATCH", "/subscription", quote=quote["token"])["state"] == "applied"
     assert (follow(world, hours=1), waits(world)) == (1, False)
+
+
+def test_waiting_level_is_applied_before_a_downgrade(world: World, plus: ApiClient) -> None:
+    report(world, 3)
+    follow(world)
+    report(world, 5)
+    plus.ok("DELETE", "/subscription")
+    assert [each.after["quantity"] for each in world.rows(PlanHistory)][-3:] == [3, 5, 1]
 
 
 def test_estimate_contains_a_waiting_level(world: World, plus: ApiClient) -> None:

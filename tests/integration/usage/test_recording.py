@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.db.models import UsageEvent, UsageReport
+from gateway.db.models import PlanHistory, UsageEvent, UsageReport
 from gateway.services.usage.record import record_usage
 from schemas.usage import SentEvent
 from tests.support.api import ApiClient
@@ -80,6 +80,23 @@ def test_no_report_crosses_an_hour_or_a_plan_change(world: World, api: ApiClient
         1: "not_billed",
         2: "not_billed",
         4: "open",
+    }
+
+
+def test_each_second_belongs_to_the_last_plan_of_it(world: World, plus: ApiClient) -> None:
+    [*_, bought] = world.rows(PlanHistory)
+    second = bought.recorded_at.replace(microsecond=0)
+    for name, moment in (("free", second - timedelta(seconds=1)), ("bought", second)):
+        send_usage(world, usage_event(name, occurred_at=moment.isoformat()))
+    plus.ok("DELETE", "/subscription")
+    [*_, left] = world.rows(PlanHistory)
+    second = left.recorded_at.replace(microsecond=0)
+    send_usage(world, usage_event("left", occurred_at=second.isoformat()))
+    states = {each.id: each.state for each in world.rows(UsageReport)}
+    assert {each.id: states[each.report_id] == "not_billed" for each in world.rows(UsageEvent)} == {
+        "free": True,
+        "bought": False,
+        "left": True,
     }
 
 

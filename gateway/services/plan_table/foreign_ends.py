@@ -1,0 +1,60 @@
+"""Record that somebody else moved an organization to the floor plan at Stripe, so that its usage is billed.
+
+The dashboard can do so, or another program. Stripe bills the usage that it has counted by then. A change of ours knows
+which items it removes, and ``plan_changes.unbilled_usage`` bills the rest. So this writes such a change afterwards.
+"""
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy.orm.attributes import get_history
+
+from gateway.db.models import FINAL_USAGE, MADE_FROM, Json, PlanChange
+from gateway.services.plan_table.attribution import CHANGE_ID_PREFIX
+from gateway.services.plan_table.derive import PlanState
+from gateway.services.plan_table.rows import OrganizationRows
+from gateway.stripe_api.snapshots import ENDED, TRIALING
+
+FOREIGN_ACTOR = "stripe"
+
+
+def build_foreign_end(
+    rows: OrganizationRows, before: PlanState, after: PlanState, floor: str, now: datetime
+) -> PlanChange | None:
+    """Return the change that removed the metered items of a plan, or None if there were none.
+
+    A trial's usage is free. Whoever ends a whole subscription decides whether Stripe bills its usage (``invoice_now``).
+    https://docs.stripe.com/api/subscriptions/cancel
+    """
+    if before.requested_plan == floor or after.requested_plan != floor or TRIALING in (before.status, after.status):
+        return None
+    row = next((each for each in rows.subscriptions if each.id == before.subscription_id), None)
+    if row is None or row.status in ENDED:
+        return None
+    kept = {item["id"] for item in row.items}
+    earlier: Iterable[Json] = next(iter(get_history(row, "items").deleted or ()), ())
+    final = describe_usage(item for item in earlier if item["id"] not in kept)
+    if final is None:
+        return None
+    return PlanChange(
+        id=f"{CHANGE_ID_PREFIX}{uuid.uuid4().hex}",
+        organization_id=rows.organization.id,
+        state="applied",
+        actor=FOREIGN_ACTOR,
+        from_plan=before.requested_plan,
+        to_plan=floor,
+        quantity=1,
+        steps={MADE_FROM: [row.id], FINAL_USAGE: final},
+        created_at=now,
+        ended_at=now,
+    )
+
+
+def describe_usage(removed: Iterable[Json]) -> Json | None:
+    """Return the metered ones of the removed items, with their prices and the period whose usage they bill."""
+    metered = [item for item in removed if item.get("metered")]
+    if not metered:
+        return None
+    start, end = (min(item[f"current_period_{each}"] for item in metered) for each in ("start", "end"))
+    return {"items": {item["id"]: item["price_id"] for item in metered}, "start": start, "end": end}
