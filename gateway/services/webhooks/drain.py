@@ -86,7 +86,7 @@ def drain_batch(gateway: Gateway, handlers: Handlers, *, skip_locked: bool = Fal
     """Process one batch, and return the number of its events.
 
     If another session keeps an organization locked, repeat the batch with ``skip_locked``. It puts off the events of
-    that organization. If the batch fails, try each event alone, so that one poison event does not stop the others.
+    that organization. If the batch fails, try parts of it, so that one poison event does not stop the others.
     """
     ids: list[str] = []
     try:
@@ -95,48 +95,61 @@ def drain_batch(gateway: Gateway, handlers: Handlers, *, skip_locked: bool = Fal
             ids = [event.id for event in events]
             merged = merge_events(session, events, handlers, gateway.clock(), skip_locked=skip_locked)
         report_merged(gateway, merged)
-    except Exception as error:  # `drain_event` finds and records the error with its event
-        # A batch that exceeded a timeout would exceed it again, so its events are tried alone. If no event was claimed,
-        # the inbox itself is locked.
+    except Exception as error:  # `drain_parts` finds and records the error with its event
+        # A batch that exceeded a timeout would exceed it again, so parts of it are tried. If no event was claimed, the
+        # inbox itself is locked.
         if isinstance(error, DatabaseUnavailable) and not (ids and is_busy(error.__cause__)):
             raise
         if is_locked(error.__cause__) and not skip_locked:
             return drain_batch(gateway, handlers, skip_locked=True)
         log.warning("batch_failed", events=len(ids), exc_info=True)
-        drain_one_by_one(gateway, handlers, ids)
+        drain_parts(gateway, handlers, ids)
     return len(ids)
 
 
-def drain_one_by_one(gateway: Gateway, handlers: Handlers, event_ids: Sequence[str]) -> None:
-    """Process each event alone. Raise DatabaseUnavailable if many of them run into a lock."""
-    locked = 0
-    for event_id in event_ids:
+def drain_parts(gateway: Gateway, handlers: Handlers, event_ids: Sequence[str]) -> None:
+    """Process the events of a failed batch in halves, and halve what fails again, until a poison event is alone.
+
+    Record the failure with that event. Raise DatabaseUnavailable if many events run into a lock.
+    """
+    parts, locked = halve(event_ids), 0
+    while parts:
+        part = parts.pop()
         try:
-            drain_event(gateway, handlers, event_id)
-        except DatabaseUnavailable as error:
-            locked += 1
-            if not is_locked(error.__cause__) or locked == MOST_LOCKED:
+            drain_part(gateway, handlers, part)
+        except Exception as error:  # any error is recorded with its event, which is retried or becomes dead
+            meets_lock = isinstance(error, DatabaseUnavailable) and is_locked(error.__cause__)
+            if isinstance(error, DatabaseUnavailable) and not meets_lock and not is_busy(error.__cause__):
+                raise
+            if len(part) > 1:  # each try waits for the lock, so a half would cost as much as a single event
+                parts += [[each] for each in reversed(part)] if meets_lock else halve(part)
+                continue
+            locked += meets_lock
+            if locked == MOST_LOCKED:
                 raise
             with gateway.database.transaction() as session:
-                put_off(session, {event_id: OTHER})
+                if meets_lock:
+                    put_off(session, {part[0]: OTHER})
+                else:
+                    log.warning("event_failed", event_id=part[0], exc_info=True)
+                    record_failure(session, part[0], error, gateway.clock())
 
 
-def drain_event(gateway: Gateway, handlers: Handlers, event_id: str) -> None:
-    """Process one event alone, and record a failure with it. Raise DatabaseUnavailable if it runs into a lock."""
-    try:
-        with gateway.database.transaction() as session:
-            events = claim_events(session, gateway.clock(), event_id)
-            merged = merge_events(session, events, handlers, gateway.clock(), skip_locked=True)
-        report_merged(gateway, merged)
-    except Exception as error:  # any error is recorded, and the event is retried or becomes dead
-        if isinstance(error, DatabaseUnavailable) and (is_locked(error.__cause__) or not is_busy(error.__cause__)):
-            raise
-        log.warning("event_failed", event_id=event_id, exc_info=True)
-        with gateway.database.transaction() as session:
-            record_failure(session, event_id, error, gateway.clock())
+def halve(event_ids: Sequence[str]) -> list[Sequence[str]]:
+    """Return the second half and the first, without an empty one."""
+    middle = len(event_ids) // 2
+    return [each for each in (event_ids[middle:], event_ids[:middle]) if each]
 
 
-def claim_events(session: Session, now: datetime, event_id: str | None = None) -> list[ClaimedEvent]:
+def drain_part(gateway: Gateway, handlers: Handlers, event_ids: Sequence[str]) -> None:
+    """Process some events of a batch that failed. Another worker may have processed them."""
+    with gateway.database.transaction() as session:
+        events = claim_events(session, gateway.clock(), event_ids)
+        merged = merge_events(session, events, handlers, gateway.clock(), skip_locked=True)
+    report_merged(gateway, merged)
+
+
+def claim_events(session: Session, now: datetime, event_ids: Sequence[str] | None = None) -> list[ClaimedEvent]:
     """Lock the due events that no other worker has locked, and return them, oldest first."""
     query = (
         select(*(getattr(WebhookEvent, name) for name in ClaimedEvent._fields))
@@ -146,8 +159,8 @@ def claim_events(session: Session, now: datetime, event_id: str | None = None) -
         .limit(BATCH)
         .with_for_update(skip_locked=True)
     )
-    if event_id is not None:
-        query = query.where(WebhookEvent.id == event_id)
+    if event_ids is not None:
+        query = query.where(among(WebhookEvent.id, event_ids))
     return [ClaimedEvent(*row) for row in session.execute(query)]
 
 
