@@ -12,6 +12,7 @@ from gateway.commands.worker import GRACE
 from gateway.db.session import Database
 from gateway.db.writer import Writer
 from gateway.errors import DatabaseUnavailable
+from gateway.services.webhooks.drain import BATCH
 from gateway.services.webhooks.wakeup import defer_drain
 from tests.faults.burst import Burst
 from tests.faults.merged import (
@@ -35,7 +36,7 @@ def server(postgres: Crashing) -> str:
 
 
 def test_web_answers_503_without_a_database_and_loses_nothing(own: Deployment, postgres: Crashing) -> None:
-    deliveries = one_event_each(own, 1500)
+    deliveries = one_event_each(own, 900)
     web = own.serve()
     with Burst(own.port, deliveries) as burst:
         for _ in range(2):
@@ -60,7 +61,7 @@ def test_web_answers_503_without_a_database_and_loses_nothing(own: Deployment, p
 
 
 def test_worker_without_its_database_continues_later(own: Deployment, postgres: Crashing) -> None:
-    deliveries = one_event_each(own, 3000)
+    deliveries = one_event_each(own, 3 * BATCH)
     store(own, deliveries)
     worker = own.work()
     defer_drain(own.gateway.database)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import psycopg
 
+from gateway.services.webhooks.drain import BATCH
 from gateway.services.webhooks.wakeup import defer_drain
 from tests.faults.burst import Burst
 from tests.faults.merged import assert_merged_once, at_work, locked, one_event_each, pending, store
@@ -12,6 +13,7 @@ from tests.support.deployment import Deployment
 from tests.support.processes import Process
 from tests.support.wait import eventually
 
+STORED, BY_WEB = 3 * BATCH, 300
 BLOCKED = """
     SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND backend_type = 'client backend' AND wait_event_type = 'Lock'
@@ -40,19 +42,19 @@ def hang(stage: Deployment, worker: Process) -> int:
 def with_a_hung_worker(stage: Deployment) -> tuple[Process, int, Sequence[bytes]]:
     """Start web and a worker, and hang the worker.
 
-    Return the worker, the number of events that it has locked, and 4000 deliveries. The first 3000 are stored.
+    Return the worker, the number of events that it has locked, and the deliveries. All but ``BY_WEB`` of them are stored.
     """
     stage.serve()
     worker = settled_worker(stage)
-    deliveries = one_event_each(stage, 4000)
-    store(stage, deliveries[:3000])
+    deliveries = one_event_each(stage, STORED + BY_WEB)
+    store(stage, deliveries[:STORED])
     return worker, hang(stage, worker), deliveries
 
 
 def test_second_worker_drains_what_a_hung_one_has_not_locked(own: Deployment) -> None:
     first, held, deliveries = with_a_hung_worker(own)
     own.work()
-    with Burst(own.port, deliveries[3000:]) as burst:
+    with Burst(own.port, deliveries[STORED:]) as burst:
         burst.finish()
     eventually(lambda: pending(own) == held)
     first.send(signal.SIGCONT)
@@ -69,7 +71,7 @@ def test_hung_worker_loses_its_locked_events_after_half_a_minute(own: Deployment
     eventually(lambda: pending(own) == 0, seconds=100)
     second.kill()
     first.send(signal.SIGCONT)  # the resumed worker must work as before
-    with Burst(own.port, deliveries[3000:]) as burst:
+    with Burst(own.port, deliveries[STORED:]) as burst:
         burst.finish()
     eventually(lambda: pending(own) == 0, seconds=100)
     assert_merged_once(own, deliveries)
