@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from fasteners import InterProcessLock
+from fasteners import InterProcessLock  # type: ignore[import-untyped]  # ships no types
 
 with warnings.catch_warnings():  # the package warns about a missing XDG_RUNTIME_DIR, and works without it
     warnings.simplefilter("ignore")

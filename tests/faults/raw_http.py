@@ -24,6 +24,7 @@ class Answer(NamedTuple):
         assert self.headers["content-type"] == "application/problem+json", self
         problem = json.loads(self.body)
         assert problem["status"] == self.status
+        assert problem["request_id"] == self.headers["x-request-id"]
         assert b"Traceback" not in self.body
         return str(problem["code"])
 

@@ -41,8 +41,8 @@ def folder() -> Iterator[Path]:
     """Create the folder of a project whose user is not root. pytest's own folders are closed to others."""
     with TemporaryDirectory(prefix="gateway-tests-") as name:
         path = Path(name)
-        for each in ("Makefile", "pyproject.toml", "requirements.lock"):
-            shutil.copy(ROOT / each, path)
+        for file in ("Makefile", "pyproject.toml", "requirements.lock"):
+            shutil.copy(ROOT / file, path)
         (path / "fake").write_text(FAKE)
         for each in (path, path / "fake"):
             each.chmod(0o755)

@@ -32,12 +32,13 @@ def test_change_is_shown_with_its_events_and_jobs(world: World, api: ApiClient) 
 
 def test_organization_is_shown_without_an_email_address(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
+    assert json.loads(run("organizations", "show", "org_1").output)["jobs"]
     world.settle()
     result = run("organizations", "show", "org_1", "--verify")
     shown = json.loads(result.output)
     assert (result.exit_code, shown["differences"], shown["plan"]["plan"]) == (0, [], "plus")
     assert shown["subscriptions"][0]["id"] in shown["reason"]
-    assert all(shown[each] for each in ("history", "changes", "payment_methods", "events"))
+    assert all(shown[each] for each in ("history", "changes", "payment_methods", "invoices", "events"))
     assert "@" not in result.output
 
 

@@ -8,6 +8,8 @@ from werkzeug.test import TestResponse
 
 from gateway.app import create_app
 from gateway.endpoints.request_context import EXTENSION
+from gateway.problems import CONTENT_TYPE
+from gateway.request_id import SAFE
 from tests.support.api import ApiClient
 from tests.support.world import World
 
@@ -36,6 +38,9 @@ def answers(world: World) -> dict[str, TestResponse]:
 def test_answers_have_headers_and_only_plan_details_are_kept(world: World) -> None:
     for kind, answer in answers(world).items():
         assert EVERY_ANSWER.items() <= dict(answer.headers).items(), kind
+        assert SAFE.match(answer.headers["X-Request-Id"]), kind
+        if answer.mimetype == CONTENT_TYPE:
+            assert answer.get_json()["request_id"] == answer.headers["X-Request-Id"], kind
         assert "Strict-Transport-Security" not in answer.headers
         expected = "private, no-cache" if kind == "plan" else "no-store"
         assert answer.headers["Cache-Control"] == expected, kind

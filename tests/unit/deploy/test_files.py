@@ -60,9 +60,9 @@ def test_promtool_accepts_rules_and_configuration() -> None:
         assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.skipif(ANALYZE is None, reason="systemd is not installed")
+@pytest.mark.skipif(ANALYZE is None and not in_ci, reason="systemd is not installed")
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
-    assert ANALYZE is not None
+    assert ANALYZE is not None, "systemd must be installed where CI=true"
     command = tmp_path / "gateway"  # it must exist on the machine that checks, and its path has no spaces
     command.symlink_to(sys.executable)
     for unit in UNITS:
