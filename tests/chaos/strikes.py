@@ -15,6 +15,7 @@ from psycopg.sql import SQL, Identifier
 from tests.chaos.hosts import FAR, PORT, cut, linked, reachable, standby
 from tests.chaos.stage import Stage
 from tests.support.pgbouncer import IGNORES_SETTINGS, pgbouncer
+from tests.support.wait import eventually
 
 END_ALL = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -27,7 +28,8 @@ HOLDING = """
     WHERE state = 'idle in transaction' AND state_change < now() - make_interval(secs => %s)
     AND relation = 'organizations'::regclass AND mode = 'RowShareLock'
 """
-SUSPENDED = 0.2  # seconds after which a session without a statement belongs to a suspended process
+SUSPENDED = 0.3  # seconds after which a session without a statement belongs to a suspended process
+NEWEST_WORKER = "SELECT coalesce(max(id), 0) FROM procrastinate_workers"
 DATABASE = "gateway"
 PROBERS, PROBE_EVERY = 4, 0.1  # clients, and seconds between two requests of each
 AFTER_RESTART = 15  # seconds until the load goes on as before after the worker was killed
@@ -129,17 +131,18 @@ def locked_inbox(stage: Stage) -> Iterator[None]:
 
 @contextmanager
 def hung_worker(stage: Stage) -> Iterator[None]:
-    """Suspend the worker while it holds a batch, and start another one. PostgreSQL ends the batch after 15 seconds."""
-    hung = stage.worker
+    """Suspend one of two workers while it holds a batch. PostgreSQL ends the batch after 15 seconds."""
+    hung, newest = stage.worker, stage.number(NEWEST_WORKER)
     assert hung is not None
-    hung.send(signal.SIGSTOP)
-    pause(2 * SUSPENDED)
-    while stage.number(HOLDING, SUSPENDED) <= 0:  # it was between two batches, or had not locked anything yet
-        hung.send(signal.SIGCONT)
-        pause(SUSPENDED)
+    with stage.another_worker():
+        eventually(lambda: stage.number(NEWEST_WORKER) > newest)
         hung.send(signal.SIGSTOP)
         pause(2 * SUSPENDED)
-    with stage.another_worker():
+        while stage.number(HOLDING, SUSPENDED) <= 0:  # it was between two batches, or had not locked anything yet
+            hung.send(signal.SIGCONT)
+            pause(SUSPENDED)
+            hung.send(signal.SIGSTOP)
+            pause(2 * SUSPENDED)
         yield
         hung.send(signal.SIGCONT)
 
