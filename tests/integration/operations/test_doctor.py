@@ -11,8 +11,8 @@ from sqlalchemy import text, update
 
 from gateway.app import build_gateway, create_app
 from gateway.cli import cli
-from gateway.db.migrate import known_heads
 from gateway.db.models import WebhookEvent
+from gateway.db.revision import HEAD
 from gateway.endpoints.request_context import EXTENSION
 from gateway.sandbox import Sandbox
 from gateway.services.operations import doctor
@@ -249,7 +249,7 @@ def test_gateway_without_a_migrated_database_is_not_ready(healthy: World) -> Non
         assert problem_of(healthy.client.get("/health/ready")) == (503, "database_unavailable")
         assert "not migrated. Run `gateway migrate`." in wrong(healthy.gateway)[0]
     finally:
-        sql(healthy, f"UPDATE alembic_version SET version_num = '{known_heads()[0]}'")  # noqa: S608 - our own constant
+        sql(healthy, f"UPDATE alembic_version SET version_num = '{HEAD}'")  # noqa: S608 - our own constant
 
 
 def test_without_a_database_it_is_not_ready(healthy: World) -> None:
