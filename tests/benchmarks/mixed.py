@@ -91,7 +91,19 @@ def insert_alone(parts: Rig, server: psutil.Process, rows: int) -> Callable[[Seq
 
     def run(deliveries: Sequence[bytes], _connections: int) -> None:
         count = len(deliveries) // CLIENTS // rows
-        command = [pgbench, "-n", "-M", "prepared", "-f", script, "-c", str(CLIENTS), "-t", str(count), parts.url]
+        command: list[str | Path] = [
+            pgbench,
+            "-n",
+            "-M",
+            "prepared",
+            "-f",
+            script,
+            "-c",
+            str(CLIENTS),
+            "-t",
+            str(count),
+            parts.url,
+        ]
         subprocess.run(command, check=True, capture_output=True)
 
     return run
