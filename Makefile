@@ -33,6 +33,7 @@ bench: install                ## measure speed and memory (BASE=../tree compares
 	$(RUN) -m tests.benchmarks.renewals
 	$(RUN) -m tests.benchmarks.acknowledgement
 	$(RUN) -m tests.benchmarks.merge
+	$(RUN) -m tests.benchmarks.mixed
 	$(RUN) -m tests.benchmarks.end_to_end
 	$(RUN) -m tests.benchmarks.changes
 	$(RUN) -m tests.benchmarks.reads

@@ -1,5 +1,6 @@
 """gunicorn's settings and hooks, which it loads beside ``wsgi.py``."""
 
+import gc
 import os
 import shutil
 import signal
@@ -38,6 +39,7 @@ def on_starting(server: Any) -> None:
     except ConfigError as error:
         sys.exit(f"gateway: {error}")
     open_listeners(server)
+    gc.freeze()  # collecting would write to the pages that the workers share with this process
 
 
 def when_ready(_server: object) -> None:

@@ -7,7 +7,7 @@ import click
 
 from gateway.app import wired
 from gateway.config import Need
-from gateway.db.migrate import is_migrated
+from gateway.db.revision import is_migrated
 from gateway.db.session import Database
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.gate import Share

@@ -29,6 +29,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import instance_state
 
 from gateway.db.models import Base, Json
+from gateway.db.prepared import Statement
 
 NOTHING: Mapping[Table, Sequence[Json]] = MappingProxyType({})
 
@@ -72,7 +73,7 @@ def flush(session: Session, rows: Iterable[Base], more: Mapping[Table, Sequence[
         shape = tuple(sorted(written, key=lambda part: part.name))
         parameters: Json = {part.name: orjson.dumps(values).decode() for part, values in written.items()}
         parameters |= {part.size: len(values) for part, values in written.items() if part.is_known}
-        session.connection().execute(statement(shape), parameters)
+        build_statement(shape).execute_in(session, parameters)
 
 
 def describe_new(added: tuple[Table, Sequence[Base]]) -> Part:
@@ -96,13 +97,13 @@ def documents(part: Part, rows: Iterable[Base]) -> list[Json]:
 
 
 @lru_cache(maxsize=500)  # mostly a handful of combinations of tables and columns change together
-def statement(shape: tuple[Part, ...]) -> Insert | Update:
-    """Return one INSERT or UPDATE with the other parts as CTEs.
+def build_statement(shape: tuple[Part, ...]) -> Statement:
+    """Build one INSERT or UPDATE with the other parts as CTEs.
 
     Their order does not matter, because PostgreSQL checks foreign keys after the whole statement.
     """
     *others, last = [(part, update_known(part) if part.is_known else upsert(part)) for part in shape]
-    return last[1].add_cte(*(write.cte(f"into_{part.name}") for part, write in others))
+    return Statement(last[1].add_cte(*(write.cte(f"into_{part.name}") for part, write in others)))
 
 
 def rows_of(part: Part) -> TableValuedAlias:

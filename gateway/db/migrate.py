@@ -1,19 +1,14 @@
 """Brings a database up to date. Alembic migrates our tables, and Procrastinate creates the job queue's."""
 
-from functools import cache
-from pathlib import Path
-
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from procrastinate.schema import SchemaManager
 from sqlalchemy import Connection, text
 
 from gateway.config import ConfigError
+from gateway.db.revision import MIGRATIONS, has_all
 from gateway.db.session import Database
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x6B6F6E6E  # any constant. With the lock, machines that start together migrate one after the other.
 
 
@@ -40,20 +35,3 @@ def migrate(database: Database) -> None:
             command.upgrade(alembic_config(connection), "head")
         if connection.scalar(text("SELECT to_regclass('procrastinate_jobs')")) is None:
             connection.exec_driver_sql(SchemaManager.get_schema().replace("%", "%%"))
-
-
-def is_migrated(database: Database) -> bool:
-    """Return whether the database has every migration of this release. Raises DatabaseUnavailable."""
-    with database.transaction() as session:
-        return has_all(session.connection())
-
-
-def has_all(connection: Connection) -> bool:
-    """Return the same for an open connection. A newer release's revision has a higher number and also counts."""
-    return MigrationContext.configure(connection).get_current_heads() >= known_heads()
-
-
-@cache
-def known_heads() -> tuple[str, ...]:
-    """Return the last revision in the migrations folder beside this module."""
-    return tuple(ScriptDirectory(str(MIGRATIONS)).get_heads())

@@ -186,7 +186,13 @@ class Database:
             return connection.execute(statement, parameters).all()
 
     def read(self, query: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Execute and commit one statement with the driver alone, and return its rows. Raises DatabaseUnavailable.
+        """Execute and commit one statement with the driver alone, and return its rows. Raises DatabaseUnavailable."""
+        with self.driver() as driver:
+            return driver.execute(query, parameters).fetchall()
+
+    @contextmanager
+    def driver(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        """Lend a connection that commits each statement. Raises DatabaseUnavailable.
 
         SQLAlchemy's own execution takes as long as a short SELECT. Only the most frequent statements need this.
         """
@@ -194,7 +200,7 @@ class Database:
             driver: psycopg.Connection[tuple[Any, ...]] = pooled.driver_connection  # type: ignore[assignment]  # psycopg's
             driver.autocommit = True
             try:
-                return driver.execute(query, parameters).fetchall()
+                yield driver
             finally:
                 if not driver.closed:
                     driver.autocommit = False

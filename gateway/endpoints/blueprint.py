@@ -1,12 +1,10 @@
 """flask-smorest's blueprint, changed to read JSON strictly and to document each view in full."""
 
-from http import HTTPStatus
 from typing import Any
 
 import orjson
-from flask import Request, Response, abort, current_app, request
+from flask import Request, current_app, request
 from flask_smorest import Blueprint as SmorestBlueprint
-from flask_smorest.exceptions import NotModified
 from webargs import missing
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnsupportedMediaType
@@ -43,21 +41,6 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # ships no types
         super().__init__(*args, **kwargs)
         self.before_request(refuse_other_media_types)
         self._prepare_doc_cbks.append(describe_operation)
-
-    @staticmethod
-    def _generate_etag(etag_data: Any, extra_data: Any = None) -> str:
-        """Begin the tag with the version, because ``conditional`` compares only the version."""
-        digest: str = SmorestBlueprint._generate_etag(etag_data, extra_data)  # noqa: SLF001 - a method of the base class
-        return f"{etag_data['version']}-{digest}"
-
-    def _check_not_modified(self, etag: str) -> None:
-        """Answer 304 with the tag, as RFC 9110 (15.4.5) demands. flask-smorest would leave the tag out."""
-        try:
-            super()._check_not_modified(etag)
-        except NotModified:
-            response = Response(status=HTTPStatus.NOT_MODIFIED)
-            response.set_etag(etag)
-            abort(response)
 
 
 def refuse_other_media_types() -> None:

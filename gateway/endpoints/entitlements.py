@@ -1,7 +1,5 @@
 """The plans and entitlements of organizations. The UI reads its own organization's, and services read any."""
 
-from typing import Any
-
 from flask import Response
 from werkzeug.routing import BaseConverter
 
@@ -9,7 +7,7 @@ from gateway.endpoints.apidoc import operation, path_id
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires, requires_service
-from gateway.endpoints.tagged import tagged, write_json
+from gateway.endpoints.tagged import Tagged, tagged, write_json
 from gateway.errors import NotFound
 from gateway.services.entitlements.lookup import (
     find_current_plan,
@@ -37,9 +35,9 @@ blueprint = Blueprint("entitlements", __name__, url_prefix="/v1", description="W
 @limited(RouteClass.READ)
 @blueprint.response(200, EntitlementsSchema)
 @tagged
-def show_own() -> dict[str, Any]:
+def show_own() -> Tagged:
     """Return the plan, limits and features of the organization."""
-    return show_entitlements(gateway().catalog, find_current_plan(gateway(), caller().organization_id))
+    return Tagged(show_entitlements(gateway().catalog, find_current_plan(gateway(), caller().organization_id)))
 
 
 @blueprint.get("/organizations/<organization:organization_id>/entitlements", parameters=IN_PATH)
@@ -48,9 +46,9 @@ def show_own() -> dict[str, Any]:
 @limited(RouteClass.READ)
 @blueprint.response(200, EntitlementsSchema)
 @tagged
-def show(organization_id: str) -> dict[str, Any]:
+def show(organization_id: str) -> Tagged:
     """Return the plan, limits and features of any organization, for another service."""
-    return show_entitlements(gateway().catalog, find_current_plan(gateway(), organization_id))
+    return Tagged(show_entitlements(gateway().catalog, find_current_plan(gateway(), organization_id)))
 
 
 @blueprint.get("/organizations/<organization:organization_id>/plan", parameters=IN_PATH)
@@ -59,9 +57,9 @@ def show(organization_id: str) -> dict[str, Any]:
 @limited(RouteClass.READ)
 @blueprint.response(200, CurrentPlanSchema)
 @tagged
-def show_one(organization_id: str) -> dict[str, Any]:
+def show_one(organization_id: str) -> Tagged:
     """Return the plan of any organization, for another service."""
-    return show_plan(gateway().catalog, find_current_plan(gateway(), organization_id))
+    return Tagged(show_plan(gateway().catalog, find_current_plan(gateway(), organization_id)))
 
 
 @blueprint.post("/organizations/plans")

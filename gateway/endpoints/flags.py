@@ -8,7 +8,7 @@ from gateway.endpoints.apidoc import operation, path_id
 from gateway.endpoints.blueprint import Blueprint, StrictParser
 from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import gateway, requires_service
-from gateway.endpoints.tagged import tagged, write_json
+from gateway.endpoints.tagged import Tagged, tagged, write_json
 from gateway.errors import EvaluationRefused, FlagNotFound
 from gateway.services.entitlements.flags import evaluate_flag, evaluate_flags
 from gateway.services.entitlements.lookup import find_current_plan
@@ -56,10 +56,10 @@ blueprint = EvaluationBlueprint(
 @blueprint.arguments(EvaluationRequestSchema)
 @blueprint.response(200, BulkEvaluationSchema)
 @tagged
-def evaluate_all(query: dict[str, Any]) -> dict[str, Any]:
+def evaluate_all(query: dict[str, Any]) -> Tagged:
     """Evaluate all features and limits for the organization that the context's `targetingKey` names."""
     current = find_current_plan(gateway(), query["context"]["targeting_key"])
-    return {"flags": evaluate_flags(gateway().catalog, current)}
+    return Tagged({"flags": evaluate_flags(gateway().catalog, current)})
 
 
 @blueprint.post("/<key>", parameters=path_id("key", "email_support"))

@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint
 
-from gateway.db.migrate import is_migrated
+from gateway.db.revision import is_migrated
 from gateway.endpoints.request_context import gateway
 from gateway.errors import DatabaseUnavailable
 from gateway.services.webhooks.endpoint_check import load_last_check

@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.db.checks import load_result
-from gateway.db.migrate import is_migrated
+from gateway.db.revision import is_migrated
 from gateway.db.models import Check
 from gateway.errors import DatabaseUnavailable
 from gateway.metrics import render_counts

@@ -11,6 +11,7 @@ from gateway.endpoints.conditional import conditional
 from gateway.endpoints.idempotent import idempotent
 from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires
+from gateway.endpoints.tagged import Tagged, tagged
 from gateway.services.intents.reservation import locate_change
 from gateway.services.levels.follow import keep_for_quote, settle_level
 from gateway.services.plan_changes.confirm import confirm_change
@@ -18,7 +19,7 @@ from gateway.services.plan_changes.payment import abandon_change
 from gateway.services.plan_changes.view import ChangeView, get_change, list_changes
 from gateway.services.quotes.preview import Quote, quote_change
 from gateway.services.rate_limits.table import RouteClass
-from gateway.services.subscription.plan_details import PlanDetails, load_plan_details
+from gateway.services.subscription.plan_details import load_plan_details
 from schemas.changes import (
     CancellationReasonSchema,
     CancelSubscriptionSchema,
@@ -45,13 +46,13 @@ Answer = tuple[ChangeView, int, dict[str, str]]
 @requires("billing:read")
 @operation("getSubscription")
 @limited(RouteClass.READ)
-@blueprint.etag
 @blueprint.response(200, PlanDetailsSchema)
-def show() -> tuple[PlanDetails, int, dict[str, str]]:
+@tagged
+def show() -> Tagged:
     """Return Plan Details."""
-    # A browser may keep them for its next conditional request, unless they show a payment method.
     details = load_plan_details(gateway(), caller())
-    return details, 200, {"Cache-Control": "private, no-cache" if details.payment_method is None else "no-store"}
+    # The tag begins with the version, because `conditional` compares only that.
+    return Tagged(details, prefix=f"{details.version}-", may_be_kept=details.payment_method is None)
 
 
 @blueprint.post("")

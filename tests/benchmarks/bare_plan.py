@@ -19,6 +19,6 @@ def show(organization_id: str) -> dict[str, Any]:
     """Return the organization's row of the plan table."""
     if not hasattr(_local, "connection"):
         _local.connection = psycopg.connect(os.environ["GATEWAY_DATABASE_URL"], autocommit=True)
-    row = _local.connection.cursor(row_factory=dict_row).execute(FIND_ONE.sql, {"organization_id": organization_id})
-    found: dict[str, Any] = row.fetchone()
-    return found
+    cursor = psycopg.RawCursor(_local.connection, row_factory=dict_row)
+    found: dict[str, Any] | None = cursor.execute(FIND_ONE.sql, [organization_id]).fetchone()
+    return found or {}

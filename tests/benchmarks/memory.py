@@ -7,10 +7,9 @@ import statistics
 from collections.abc import Sequence
 
 import click
-import psutil
 
 from tests.benchmarks.load import fire
-from tests.benchmarks.rig import Rig, rig
+from tests.benchmarks.rig import Rig, find_web, rig
 from tests.support import bulk_events
 
 SLICE = 5_000
@@ -27,8 +26,7 @@ Sample = tuple[int, Sequence[float], Sequence[float]]
 
 def sample(sent: int, port: int) -> Sample:
     """Take a sample of gunicorn's workers that listen on ``port``, without their parent."""
-    parents = [each for each in psutil.Process().children() if f"--bind=127.0.0.1:{port}" in each.cmdline()]
-    memory = [worker.memory_full_info() for parent in parents for worker in parent.children()]
+    memory = [worker.memory_full_info() for worker in find_web(port).children()]
     return sent, [each.rss / MIB for each in memory], [each.pss / MIB for each in memory]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psutil
 import psycopg
 
 from gateway import metrics_listener
@@ -52,6 +53,12 @@ class Rig:
         """Run ``gateway worker``."""
         with running(["-m", "gateway", "worker"], self.environment, self.logs / "worker.log") as process:
             yield process
+
+
+def find_web(port: int) -> psutil.Process:
+    """Return gunicorn's first process of the application that listens on ``port``."""
+    started = psutil.Process().children()
+    return next(each for each in started if f"--bind=127.0.0.1:{port}" in each.cmdline())
 
 
 @contextmanager

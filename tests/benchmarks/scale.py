@@ -14,7 +14,7 @@ import click
 
 from gateway.app import build_gateway
 from gateway.config import Config
-from gateway.db.migrate import is_migrated
+from gateway.db.revision import is_migrated
 from gateway.endpoints.metrics import gauges
 from gateway.services.operations.retention import BATCH_SIZE, prune
 from gateway.services.reconciliation import drift_phases

@@ -42,7 +42,7 @@ def hang(stage: Deployment, worker: Process) -> int:
 def with_a_hung_worker(stage: Deployment) -> tuple[Process, int, Sequence[bytes]]:
     """Start web and a worker, and hang the worker.
 
-    Return the worker, the number of events that it has locked, and the deliveries. All but ``BY_WEB`` of them are stored.
+    Return the worker, the number of events that it has locked, and the deliveries, of which ``STORED`` are stored.
     """
     stage.serve()
     worker = settled_worker(stage)

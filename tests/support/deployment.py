@@ -103,7 +103,7 @@ class Deployment(SandboxFaults):
 
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection]:
-        """Yield a connection that no other thread uses, and keep it. Tests poll, and each new one takes milliseconds."""
+        """Yield a connection that no other thread uses, and keep it, because tests poll the database."""
         connection = self.idle.pop() if self.idle else None
         if connection is not None and has_news(connection):
             connection.close()

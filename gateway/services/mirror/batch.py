@@ -2,15 +2,15 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import cache
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from gateway.auth import ORGANIZATION_ID as USABLE_ID
-from gateway.db import detached
-from gateway.db.detached import columns_of
 from gateway.db.models import Base, Charge, Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
+from gateway.db.prepared import Prepared
 from gateway.db.queries import among_those
 from gateway.services.mirror.created_customers import is_made_by_gateway
 from gateway.services.mirror.dependents import (
@@ -44,6 +44,7 @@ from gateway.stripe_api.snapshots import (
 KINDS_THAT_CHANGE_PLANS = frozenset({"product", "customer", "subscription", "invoice", "charge"})
 # Half of the tolerance between Stripe's clocks. The other half covers the clocks' own difference.
 SLOW_ANSWER = CLOCK_TOLERANCE / 2
+NEW_ORGANIZATIONS = Prepared(select(Organization).where(among_those(Organization.id, "ids")))
 
 
 class Batch:
@@ -126,8 +127,9 @@ class Batch:
             return ()
         # Sorted like the locks. Two batches that create the same organizations would deadlock otherwise.
         values = [{"id": name, "created_at": naming[name].seen.as_of} for name in sorted(naming)]
-        query = insert(Organization).values(values).on_conflict_do_nothing().returning(*columns_of(Organization))
-        created = detached.read_all(self.session, Organization, query, {})
+        query = insert(Organization).values(values).on_conflict_do_nothing().returning(Organization.id)
+        new = list(self.session.scalars(query))
+        created = [organization for (organization,) in NEW_ORGANIZATIONS.load(self.session, {"ids": new})]
         self.by_id |= {each.id: each for each in created}
         # Another transaction has just created the others. Locking them now would break the order of the locks.
         self.to_refresh |= {(each.kind, each.id) for name, each in naming.items() if name not in self.by_id}
@@ -141,10 +143,8 @@ class Batch:
         """Read the stored rows of one kind with these ids."""
         if not ids:
             return
-        model, key = KINDS[kind].model, KINDS[kind].key
-        query = select(*columns_of(model)).where(among_those(model.__table__.columns[key], "ids"))
-        for row in detached.read_all(self.session, model, query, {"ids": list(ids)}):
-            self.rows[kind, getattr(row, key)] = row
+        for (row,) in build_query(kind).load(self.session, {"ids": list(ids)}):
+            self.rows[kind, getattr(row, KINDS[kind].key)] = row
 
     def build_plans(self) -> Plans:
         """Return the catalogue as it is after this batch."""
@@ -295,3 +295,10 @@ class Batch:
             self.affected.setdefault(row.organization_id, snapshot.seen)
         elif isinstance(row, Plan):
             self.affected.update(dict.fromkeys(self.subscribers, snapshot.seen))
+
+
+@cache
+def build_query(kind: str) -> Prepared:
+    """Return the statement that reads the stored rows of one kind by their ids."""
+    model = KINDS[kind].model
+    return Prepared(select(model).where(among_those(model.__table__.columns[KINDS[kind].key], "ids")))

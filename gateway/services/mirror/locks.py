@@ -8,9 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from sqlalchemy import Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
-from gateway.db import detached
-from gateway.db.detached import columns_of
 from gateway.db.models import Organization, PaymentMethod, Subscription
+from gateway.db.prepared import Prepared
 from gateway.db.queries import among, among_those
 from gateway.stripe_api.snapshots import (
     CustomerSnapshot,
@@ -20,14 +19,6 @@ from gateway.stripe_api.snapshots import (
     Snapshot,
 )
 
-LOCK_ORGANIZATIONS = (
-    select(*columns_of(Organization))
-    .where(
-        or_(among_those(Organization.stripe_customer_id, "customers"), among_those(Organization.id, "organizations"))
-    )
-    .order_by(Organization.id)
-    .with_for_update()
-)
 CONCERNED_ORGANIZATIONS = select(Organization.id, Organization.stripe_customer_id).where(
     or_(among_those(Organization.stripe_customer_id, "customers"), among_those(Organization.id, "organizations"))
 )
@@ -37,8 +28,16 @@ CATALOG_LOCK = 0x636174  # an arbitrary constant
 CHANGE_CATALOG = select(func.pg_advisory_xact_lock(CATALOG_LOCK))
 TRY_TO_CHANGE_CATALOG = select(func.pg_try_advisory_xact_lock(CATALOG_LOCK))
 READ_CATALOG = select(func.pg_advisory_xact_lock_shared(CATALOG_LOCK))
-# PostgreSQL evaluates the condition once, before it looks for rows. One statement saves each merge a round trip.
-LOCK_WITH_CATALOG = LOCK_ORGANIZATIONS.where(cast(READ_CATALOG.scalar_subquery(), Text).is_not(None))
+LOCK_WITH_CATALOG = Prepared(
+    select(Organization)
+    .where(
+        or_(among_those(Organization.stripe_customer_id, "customers"), among_those(Organization.id, "organizations")),
+        # PostgreSQL evaluates it once, before it looks for rows. One statement saves each merge a round trip.
+        cast(READ_CATALOG.scalar_subquery(), Text).is_not(None),
+    )
+    .order_by(Organization.id)
+    .with_for_update()
+)
 
 
 def lock_catalog(session: Session, *, to_change: bool) -> None:
@@ -65,7 +64,7 @@ def lock_organizations(
     customers, organizations = find_owners(observations)
     held = find_card_holders(session, observations).values()
     parameters = {"customers": customers, "organizations": [*organizations, *held, *also]}
-    return detached.read_all(session, Organization, LOCK_WITH_CATALOG, parameters)
+    return [organization for (organization,) in LOCK_WITH_CATALOG.load(session, parameters)]
 
 
 def find_owners(observations: Iterable[Observation]) -> tuple[list[str], list[str]]:

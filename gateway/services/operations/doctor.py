@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from gateway.db.migrate import is_migrated
 from gateway.db.models import Price
 from gateway.db.pooler import find_pooler_problem
 from gateway.db.queries import among
+from gateway.db.revision import is_migrated
 from gateway.db.session import is_locked
 from gateway.errors import DatabaseUnavailable, StripeRejected, StripeUnavailable
 from gateway.services.notifications.records import ReceiverReport

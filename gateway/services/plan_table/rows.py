@@ -7,8 +7,6 @@ import orjson
 from sqlalchemy import Text, and_, cast, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from gateway.db import detached
-from gateway.db.detached import columns_of
 from gateway.db.models import (
     IS_OPEN,
     IS_UNPAID,
@@ -24,6 +22,7 @@ from gateway.db.models import (
     Trial,
     UpcomingInvoice,
 )
+from gateway.db.prepared import Prepared
 from gateway.db.queries import among_those
 from gateway.db.session import PLAN_RANKING, SUSPENDS_DISPUTED
 from gateway.services.plan_table.attribution import find_reported_change_id
@@ -36,13 +35,21 @@ PLAN_OF_PRODUCT = select(func.json_object_agg(Plan.product_id, Plan.key)).where(
 # Few organizations have these rows, and some have many of both. Joined, each invoice would come with each charge.
 HAS_DEBTS = exists().where(Invoice.organization_id == Organization.id, IS_UNPAID)
 HAS_CHARGES = exists().where(Charge.organization_id == Organization.id)
-# Built once, because building a statement takes as long as executing it.
-DEBTS = select(*columns_of(Invoice)).where(among_those(Invoice.organization_id, "organizations"), IS_UNPAID)
-CHARGES = select(*columns_of(Charge)).where(among_those(Charge.organization_id, "organizations"))
-JOINED = (OrganizationPlan, Subscription, UpcomingInvoice, PlanChange, Grant)
-ORGANIZATION_ROWS = (
-    # The catalogue is text, because it is read once and not with each row.
-    select(*columns_of(*JOINED), Organization.id, Trial.reason, cast(PLAN_OF_PRODUCT, Text), HAS_DEBTS, HAS_CHARGES)
+DEBTS = Prepared(select(Invoice).where(among_those(Invoice.organization_id, "organizations"), IS_UNPAID))
+CHARGES = Prepared(select(Charge).where(among_those(Charge.organization_id, "organizations")))
+ORGANIZATION_ROWS = Prepared(
+    select(
+        OrganizationPlan,
+        Subscription,
+        UpcomingInvoice,
+        PlanChange,
+        Grant,
+        Organization.id,
+        Trial.reason,
+        cast(PLAN_OF_PRODUCT, Text),  # as text, because it is read once and not with each row
+        HAS_DEBTS,
+        HAS_CHARGES,
+    )
     .select_from(Organization)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
@@ -119,7 +126,7 @@ def load_organization_rows(
     parameters = {"organizations": list(found), "named": list(named)}
     indebted, charged = set(), set()
     catalog: str | None = None
-    for row in detached.read(session, JOINED, ORGANIZATION_ROWS, parameters):
+    for row in ORGANIZATION_ROWS.load(session, parameters):
         *joined, organization_id, trial, catalog, has_debts, has_charges = row
         add_joined(found[organization_id], *joined)
         found[organization_id].had_trial = trial is not None
@@ -128,10 +135,10 @@ def load_organization_rows(
         if has_charges:
             charged.add(organization_id)
     if indebted:
-        for invoice in detached.read_all(session, Invoice, DEBTS, {"organizations": list(indebted)}):
+        for (invoice,) in DEBTS.load(session, {"organizations": list(indebted)}):
             found[invoice.organization_id].add(invoice)
     if charged:
-        for charge in detached.read_all(session, Charge, CHARGES, {"organizations": list(charged)}):
+        for (charge,) in CHARGES.load(session, {"organizations": list(charged)}):
             found[charge.organization_id].add(charge)
     return found, orjson.loads(catalog) if catalog is not None else {}
 

@@ -1,4 +1,4 @@
-"""The statement that reads an organization's billing state. A round trip costs more than the rows, so there is one."""
+"""The statements that read an organization's billing state, each in one round trip, which costs more than the rows."""
 
 from typing import Any, NamedTuple
 
@@ -87,45 +87,53 @@ LEVELS = (
     .scalar_subquery()
 )
 HAD_TRIAL = exists().where(Trial.organization_id == Organization.id).correlate(Organization)
-BILLING_STATE = Prepared(
+SELECT_TERMS = (
     select(
         OrganizationPlan,
         Subscription,
-        PaymentMethod,
         PLAN_OF_PRODUCT,
         PRICES,
-        UNSETTLED_INVOICES,
-        HAS_PAID,
-        Organization.stripe_customer_id,
         Organization.deleted,
         Organization.currency,
-        Organization.country,
-        RETURNED_PAYMENTS,
-        HAD_TRIAL,
-        LEVELS,
     )
     .select_from(REQUESTED)
     .outerjoin(Organization, Organization.id == REQUESTED.c.id)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
-    .outerjoin(PaymentMethod, IS_CHARGED)
+)
+TERMS = Prepared(SELECT_TERMS)
+"""Reads what the prices of the plans depend on for an organization."""
+BILLING_STATE = Prepared(
+    SELECT_TERMS.add_columns(
+        PaymentMethod,
+        UNSETTLED_INVOICES,
+        HAS_PAID,
+        Organization.stripe_customer_id,
+        Organization.country,
+        RETURNED_PAYMENTS,
+        HAD_TRIAL,
+        LEVELS,
+    ).outerjoin(PaymentMethod, IS_CHARGED)
 )
 
 
 class BillingRow(NamedTuple):
-    """The columns of ``BILLING_STATE`` in its order. There is one row for each subscription, and at least one."""
+    """The columns of ``BILLING_STATE`` in its order. There is one row for each subscription, and at least one.
+
+    A row of ``TERMS`` has only those without a default.
+    """
 
     plan: OrganizationPlan | None
     subscription: Subscription | None
-    payment_method: PaymentMethod | None
     plan_of_product: dict[str, str] | None
     prices: dict[str, dict[str, Any]] | None
-    unsettled: list[tuple[str, str | None, str, int, bool]] | None
-    has_paid: bool
-    customer_id: str | None
     deleted: bool | None
     currency: str | None
-    country: str | None
-    returned: list[tuple[str, str | None, bool]] | None
-    had_trial: bool
-    levels: dict[str, int] | None
+    payment_method: PaymentMethod | None = None
+    unsettled: list[tuple[str, str | None, str, int, bool]] | None = None
+    has_paid: bool = False
+    customer_id: str | None = None
+    country: str | None = None
+    returned: list[tuple[str, str | None, bool]] | None = None
+    had_trial: bool = False
+    levels: dict[str, int] | None = None

@@ -8,9 +8,14 @@ from sqlalchemy.orm import Session
 
 from gateway.catalog import Catalog
 from gateway.db.models import UNPAID, PaymentMethod, Subscription
+from gateway.db.prepared import Row
 from gateway.services.plan_table.derive import PlanState, never_enrolled
-from gateway.services.plan_table.rows import rank_plans
-from gateway.services.plan_table.selection import list_duplicates, select_base_item, select_current_subscription
+from gateway.services.plan_table.selection import (
+    Plans,
+    list_duplicates,
+    select_base_item,
+    select_current_subscription,
+)
 from gateway.services.subscription.billing_rows import BILLING_STATE, BillingRow
 from gateway.services.subscription.terms import Contract
 from gateway.stripe_api.snapshots import BANK_DEBITS, ENDED
@@ -152,12 +157,20 @@ class BillingState:
 def load_billing_state(
     session: Session, organization_id: str, catalog: Catalog, wanted_currencies: Iterable[str | None] = ()
 ) -> BillingState:
-    """Load the organization's billing state from the local tables.
+    """Load the organization's billing state in the session's transaction, as ``build_billing_state`` does."""
+    found = BILLING_STATE.read_in(session, {"organization_id": organization_id})
+    return build_billing_state(found, catalog, wanted_currencies)
+
+
+def build_billing_state(
+    found_rows: Iterable[Row], catalog: Catalog, wanted_currencies: Iterable[str | None] = ()
+) -> BillingState:
+    """Build an organization's billing state from the rows that ``BILLING_STATE`` found, or a part of it from ``TERMS``.
 
     If Stripe has not fixed the customer's currency yet, the first of ``wanted_currencies`` counts that is sold.
     """
-    rows = [BillingRow(*each) for each in BILLING_STATE.read_in(session, {"organization_id": organization_id})]
-    plans = rank_plans(session, rows[0].plan_of_product)
+    rows = [BillingRow(*each) for each in found_rows]
+    plans = Plans(rows[0].plan_of_product or {}, catalog.keys)
     subscriptions = [each.subscription for each in rows if each.subscription is not None]
     subscription = select_current_subscription(subscriptions, plans)
     found = next((each for each in rows if each.subscription is subscription), rows[0])

@@ -7,7 +7,8 @@ from decimal import Decimal
 from gateway.catalog import Catalog, CatalogPlan, CatalogPrice, Tier, TiersMode, Trial
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_state import BillingState, load_billing_state
+from gateway.services.subscription.billing_rows import TERMS
+from gateway.services.subscription.billing_state import BillingState, build_billing_state
 from gateway.services.subscription.pricing import find_listed, find_price
 from gateway.services.subscription.terms import PlanPrice
 
@@ -54,8 +55,8 @@ class PlanOffer:
 
 def list_offers(gateway: Gateway, caller: Caller) -> list[PlanOffer]:
     """Return the plans on sale by rank, and the archived plan that the organization may still have."""
-    with gateway.database.reading() as session:
-        billing = load_billing_state(session, caller.organization_id, gateway.catalog, [caller.currency])
+    found = TERMS.read(gateway.database, {"organization_id": caller.organization_id})
+    billing = build_billing_state(found, gateway.catalog, [caller.currency])
     current = billing.plan_state.requested_plan
     shown = [plan for plan in gateway.catalog.plans if not plan.archived or plan.key == current]
     return [offer_plan(gateway.catalog, billing, plan) for plan in shown]
@@ -94,7 +95,11 @@ def list_price(billing: BillingState, price: CatalogPrice) -> ListPrice:
     """Return a price of the catalogue. It has no id while Stripe does not sell at it."""
     listed = find_listed(billing, price)
     return ListPrice(
-        **vars(PlanPrice.of_catalog(price, listed["id"] if listed is not None else None)),
+        id=listed["id"] if listed is not None else None,
+        unit_amount=price.unit_amount,
+        currency=price.currency,
+        interval=price.interval,
+        interval_count=1,
         unit_amount_decimal=price.unit_amount_decimal,
         tiers_mode=price.tiers_mode,
         tiers=price.tiers,

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, exists, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, bindparam, exists, func, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from gateway.db.models import (
     IS_OPEN,
@@ -70,6 +70,16 @@ class Discount:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InvoiceSummary:
+    """An invoice in short, with its total in minor units."""
+
+    id: str
+    status: str
+    total: int
+    currency: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PendingChange:
     """The change that has not ended yet."""
 
@@ -112,7 +122,7 @@ class PlanDetails:
     upcoming_charges: UpcomingCharges | None
     trial: TrialView | None
     payment_method: ShownPaymentMethod | None
-    latest_invoice: Invoice | None
+    latest_invoice: InvoiceSummary | None
     payment_problem: PaymentProblem | None
     credit_balance: int
     """What Stripe takes off the next invoices, in minor units of the customer's currency."""
@@ -142,12 +152,12 @@ class DetailsRow(NamedTuple):
     plan_of_product: dict[str, str] | None
     plan: OrganizationPlan | None
     subscription: Subscription | None
-    discounts: Discounts | None
-    customer_discounts: Discounts | None
+    discounts: list[Json] | None
+    customer_discounts: list[Json] | None
     upcoming: UpcomingInvoice | None
     payment_method: PaymentMethod | None
-    invoice: Invoice | None
-    change: PlanChange | None
+    invoice: Json | None
+    change: Json | None
     may_pay: bool
     """Whether an invoice can be paid now."""
     had_trial: bool
@@ -158,17 +168,36 @@ EMPTY_ROW = DetailsRow(
 )
 """The row of an organization that the gateway has never seen."""
 
-CUSTOMER_DISCOUNTS = aliased(Discounts)
-# One statement, because the Billing page waits for it and every change answers with it.
+
+def build_object(*columns: InstrumentedAttribute[Any]) -> ColumnElement[Any]:
+    """Return a JSON object of the columns, by name. One value takes less time than a column each."""
+    return func.json_build_object(*(part for each in columns for part in (each.key, each)))
+
+
 NEWEST_INVOICE = (
-    select(Invoice.id)
+    select(build_object(Invoice.id, Invoice.status, Invoice.total, Invoice.currency))
     .where(Invoice.organization_id == Organization.id, IS_VISIBLE)
     .order_by(*NEWEST_FIRST)
     .limit(1)
     .correlate(Organization)
     .scalar_subquery()
 )
+# A unique index allows one open change per organization.
+OPEN_CHANGE = (
+    select(build_object(PlanChange.id, PlanChange.state, PlanChange.to_plan, PlanChange.quantity))
+    .where(PlanChange.organization_id == Organization.id, IS_OPEN)
+    .correlate(Organization)
+    .scalar_subquery()
+)
 MAY_PAY = exists().where(Invoice.organization_id == Organization.id, IS_PAYABLE).correlate(Organization)
+
+
+def select_discounts(holder_id: InstrumentedAttribute[Any]) -> ColumnElement[Any]:
+    """Return the discounts of the subscription or customer with this id."""
+    return select(Discounts.entries).where(Discounts.holder_id == holder_id).scalar_subquery()
+
+
+# One statement, because the Billing page waits for it and every change answers with it.
 SELECT_DETAILS = (
     select(
         Organization.deleted,
@@ -177,25 +206,20 @@ SELECT_DETAILS = (
         PLAN_OF_PRODUCT,
         OrganizationPlan,
         Subscription,
-        Discounts,
-        CUSTOMER_DISCOUNTS,
+        select_discounts(Subscription.id),
+        select_discounts(Organization.stripe_customer_id),
         UpcomingInvoice,
         PaymentMethod,
-        Invoice,
-        PlanChange,
+        NEWEST_INVOICE,
+        OPEN_CHANGE,
         MAY_PAY,
         HAD_TRIAL,
     )
     .select_from(Organization)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.id == OrganizationPlan.subscription_id)
-    .outerjoin(Discounts, Discounts.holder_id == Subscription.id)
-    .outerjoin(CUSTOMER_DISCOUNTS, CUSTOMER_DISCOUNTS.holder_id == Organization.stripe_customer_id)
     .outerjoin(UpcomingInvoice, UpcomingInvoice.subscription_id == OrganizationPlan.subscription_id)
     .outerjoin(PaymentMethod, IS_CHARGED)
-    .outerjoin(Invoice, Invoice.id == NEWEST_INVOICE)
-    # A unique index allows one open change per organization.
-    .outerjoin(PlanChange, and_(PlanChange.organization_id == Organization.id, IS_OPEN))
     .where(Organization.id == bindparam("organization_id"))
 )
 DETAILS = Prepared(SELECT_DETAILS)
@@ -248,10 +272,10 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
         upcoming_charges=build_upcoming_charges(found.upcoming, next_invoice),
         trial=view_trial(subscription, has_method=found.payment_method is not None, now=gateway.clock()),
         payment_method=to_shown(found.payment_method) if found.payment_method is not None else None,
-        latest_invoice=found.invoice,
+        latest_invoice=InvoiceSummary(**found.invoice) if found.invoice is not None else None,
         payment_problem=find_payment_problem(unpaid, state.standing, has_method=found.payment_method is not None),
         credit_balance=max(0, -found.balance),
-        pending_change=build_pending_change(found.change) if found.change is not None else None,
+        pending_change=PendingChange(**found.change) if found.change is not None else None,
         # A customer that was deleted at Stripe cannot come back, so only sales can help.
         actions=[policy.CONTACT_SALES] if found.deleted else actions,
         as_of=row.as_of if row is not None else None,
@@ -273,10 +297,9 @@ def list_discounts(found: DetailsRow) -> list[Discount]:
     """
     if found.subscription is None:
         return []
-    held = found.discounts.entries if found.discounts is not None else []
-    current = [each for each in held if each["id"] in found.subscription.discount_ids]
-    if not current and found.customer_discounts is not None:
-        current = found.customer_discounts.entries
+    current = [each for each in found.discounts or () if each["id"] in found.subscription.discount_ids]
+    if not current:
+        current = found.customer_discounts or []
     return [
         Discount(
             name=each["name"],
@@ -287,8 +310,3 @@ def list_discounts(found: DetailsRow) -> list[Discount]:
         )
         for each in current
     ]
-
-
-def build_pending_change(change: PlanChange) -> PendingChange:
-    """Build the summary of an open change."""
-    return PendingChange(id=change.id, state=change.state, to_plan=change.to_plan, quantity=change.quantity)

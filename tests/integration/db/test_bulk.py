@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from gateway.db import bulk, detached
+from gateway.db import bulk
 from gateway.db.models import Invoice, Organization
+from gateway.db.prepared import Prepared
 from tests.support.world import World
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-INVOICES = select(*detached.columns_of(Invoice))
+INVOICES = Prepared(select(Invoice))
 NUMBERS = dict.fromkeys(("total", "amount_due", "amount_paid", "amount_remaining"), 0)
 
 
@@ -30,10 +31,14 @@ def invoice(invoice_id: str) -> Invoice:
     )
 
 
+def load(session: Session) -> list[Invoice]:
+    return [each for (each,) in INVOICES.load(session, {})]
+
+
 def flush(session: Session, *written: Invoice) -> dict[str, bool]:
     """Write the rows. Return ``withdrawal_waits`` of all rows."""
     bulk.flush(session, written)
-    rows = detached.read_all(session, Invoice, INVOICES, {})
+    rows = load(session)
     assert [each.differences for each in rows] == [[]] * len(rows)
     return {each.id: each.withdrawal_waits for each in rows}
 
@@ -43,7 +48,7 @@ def test_a_new_row_beside_a_known_one_gets_its_defaults(world: World) -> None:
         session.add(Organization(id="org_1", created_at=NOW))
         session.flush()
         assert flush(session, invoice("in_1")) == {"in_1": False}
-        [known] = detached.read_all(session, Invoice, INVOICES, {})
+        [known] = load(session)
         known.withdrawal_waits = True
         assert flush(session, invoice("in_2"), known) == {"in_1": True, "in_2": False}
 
@@ -53,12 +58,12 @@ def test_only_changed_columns_of_known_rows_are_written(world: World) -> None:
         session.add(Organization(id="org_1", created_at=NOW))
         session.flush()
         flush(session, invoice("in_1"), invoice("in_2"))
-        known = detached.read_all(session, Invoice, INVOICES, {})
+        known = load(session)
         session.execute(update(Invoice).values(total=7, number="A-1"))
         for each in known:
             each.total = 5
         flush(session, *known)
-        assert {(each.total, each.number) for each in detached.read_all(session, Invoice, INVOICES, {})} == {(5, "A-1")}
+        assert {(each.total, each.number) for each in load(session)} == {(5, "A-1")}
 
 
 def test_a_row_joined_twice_is_one_object(world: World) -> None:
@@ -66,7 +71,7 @@ def test_a_row_joined_twice_is_one_object(world: World) -> None:
         session.add(Organization(id="org_1", created_at=NOW))
         session.flush()
         flush(session, invoice("in_1"), invoice("in_2"))
-        joined = select(*detached.columns_of(Organization, Invoice)).join_from(Organization, Invoice)
-        [first, one], [second, other] = detached.read(session, (Organization, Invoice), joined, {})
+        joined = Prepared(select(Organization, Invoice).join_from(Organization, Invoice))
+        [first, one], [second, other] = joined.load(session, {})
         assert first is second
         assert {one.id, other.id} == {"in_1", "in_2"}

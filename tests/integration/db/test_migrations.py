@@ -6,8 +6,9 @@ from alembic import command
 from sqlalchemy import make_url, text
 
 from gateway.config import ConfigError
-from gateway.db.migrate import alembic_config, is_migrated, known_heads, migrate
+from gateway.db.migrate import alembic_config, migrate
 from gateway.db.pooler import find_pooler_problem
+from gateway.db.revision import HEAD, is_migrated
 from gateway.db.session import Database
 from tests.support.world import World
 
@@ -50,7 +51,7 @@ def test_older_release_stays_ready_during_a_rollout(world: World) -> None:
         assert world.client.get("/health/ready").status_code == 200
     finally:
         with database.engine.begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": known_heads()[0]})
+            connection.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": HEAD})
 
 
 def test_a_database_that_lacks_a_migration_is_not_ready(world: World) -> None:

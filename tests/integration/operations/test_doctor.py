@@ -12,8 +12,8 @@ from sqlalchemy import text, update
 
 from gateway.app import build_gateway, create_app
 from gateway.cli import cli
-from gateway.db.migrate import known_heads
 from gateway.db.models import WebhookEvent
+from gateway.db.revision import HEAD
 from gateway.endpoints.request_context import EXTENSION
 from gateway.sandbox import Sandbox
 from gateway.services.operations import doctor
@@ -266,7 +266,7 @@ def test_gateway_without_a_migrated_database_is_not_ready(healthy: World) -> Non
             healthy.gateway
         )
     finally:
-        sql(healthy, f"UPDATE alembic_version SET version_num = '{known_heads()[0]}'")  # noqa: S608 - our own constant
+        sql(healthy, f"UPDATE alembic_version SET version_num = '{HEAD}'")  # noqa: S608 - our own constant
 
 
 def test_without_a_database_it_is_not_ready(healthy: World) -> None:
