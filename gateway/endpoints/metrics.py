@@ -11,8 +11,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.db.checks import load_result
-from gateway.db.revision import is_migrated
 from gateway.db.models import Check
+from gateway.db.revision import is_migrated
 from gateway.errors import DatabaseUnavailable
 from gateway.metrics import render_counts
 from gateway.services.notifications.records import ReceiverReport
