@@ -210,6 +210,8 @@ class GatewaySide:
         while (waiting := self._find_waiting()) != before:
             before = waiting
             events, notifications, queued = (at is not None and at <= self.clock.now() for at in waiting)
+            if not (events or notifications or queued):
+                break
             if events:
                 self._run_periodic(jobs.DRAIN_INBOX)
             if notifications:

@@ -26,6 +26,7 @@ from tests.simulation.receiver import Receiver
 from tests.simulation.stripe_side import StripeSide
 from tests.support.clock import DAY
 from tests.support.database import PROCRASTINATE
+from tests.support.json_types import Json
 
 YEAR = 365 * DAY
 # The order of rows without ORDER BY depends on their place on disk, so each run begins with new files.
@@ -49,6 +50,8 @@ class Simulation:
     """Days between two acts of others, on average."""
     agenda: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
+    used: list[Json] = field(default_factory=list)
+    """The usage that people reported, with the second ``at`` of its use, and whether the gateway surely took it."""
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)  # noqa: S311 - not a secret
@@ -64,11 +67,11 @@ class Simulation:
             retry_days=self.random.choice(((3, 5, 7), (1, 2), (7,))),
             after_retries=self.random.choice(("canceled", "unpaid", "past_due")),
         )
-        charge: Charge = self.random.choice(("on_billing_date", "now"))
+        self.charge: Charge = self.random.choice(("on_billing_date", "now"))
         plans = Catalog.load(None).plans
         base = Catalog.load(None)
         catalog = replace(
-            base, plans=tuple(replace(each, charge=charge) if each.key == "plus" else each for each in plans)
+            base, plans=tuple(replace(each, charge=self.charge) if each.key == "plus" else each for each in plans)
         )
         self.stripe = StripeSide(self.clock, self.random, settings)
         self.wire = self.stripe.wire()
