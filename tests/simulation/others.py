@@ -171,8 +171,8 @@ class Others:
     def operate(self) -> None:
         """Act as an operator of the gateway."""
         gateway = self.world.gateway
-        acts = (self.rebuild, self.reconcile, self.replay, self.notify_again, self.grant, self.grant, self.end_grant)
-        act = self.random.choice(acts)
+        often = (self.replay, self.notify_again, self.grant, self.grant, self.end_grant)
+        act = self.random.choice((self.rebuild, self.reconcile, *often * 2))
         try:
             gateway.mortal(act)
         except GatewayError as error:
