@@ -38,7 +38,7 @@ class Books:
         self.meters = {each["id"]: keys[each["event_name"]] for each in meters}
         self.formulas = {keys[each["event_name"]]: each["default_aggregation"]["formula"] for each in meters}
         with self.world.gateway.gateway.database.transaction() as session:
-            self.owners = dict(session.execute(select(Organization.stripe_customer_id, Organization.id)).tuples().all())
+            self.owners = dict(session.execute(select(Organization.stripe_customer_id, Organization.id)).all())
             self.noticed = defaultdict(list)
             for row in session.scalars(select(PlanHistory).order_by(PlanHistory.recorded_at)):
                 self.noticed[row.organization_id].append(row.recorded_at.timestamp())

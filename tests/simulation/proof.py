@@ -25,6 +25,7 @@ def check_proof(world: "Simulation", lives: dict[str, list[Step]]) -> None:
         rows = session.execute(query).all()
     for row, customer in rows:
         if row.plan != "free" and customer not in world.others.meddled:
+            assert row.subscription_id is not None, f"{row.organization_id} uses {row.plan} without a subscription"
             check_usable(world, row, lives[row.subscription_id][-1].after)
     for life in lives.values():
         if life[0].after["customer"] not in world.others.meddled:
@@ -72,6 +73,6 @@ def check_purchase(world: "Simulation", step: Step) -> None:
 
 def paid_for(invoice: Json, step: Step) -> bool:
     """Return whether an invoice paid for the change."""
-    names = (invoice["parent"] or {}).get("subscription_details") or {"metadata": {}}
-    change = step.after["metadata"]["change_id"]
-    return invoice["status"] == "paid" and names["metadata"].get("change_id") == change
+    details = (invoice["parent"] or {}).get("subscription_details") or {"metadata": {}}
+    named: str | None = details["metadata"].get("change_id")
+    return invoice["status"] == "paid" and named == step.after["metadata"]["change_id"]
