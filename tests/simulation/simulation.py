@@ -99,7 +99,7 @@ class Simulation:
         list(sync_catalog(self.gateway.gateway))
         for number, each in enumerate(self.people):
             if number % COHORT == 0:
-                joins = self.random.uniform(0, 100 * DAY)
+                joins = self.random.uniform(0, 2 * self.pause * DAY)
             self.plan(joins + self.random.uniform(0, 3), partial(self.live, each))
         self.others.make_prices()
         self.plan(2 * self.interference * DAY, self.let_others_act)
