@@ -75,4 +75,4 @@ def paid_for(invoice: Json, step: Step) -> bool:
     """Return whether an invoice paid for the change."""
     details = (invoice["parent"] or {}).get("subscription_details") or {"metadata": {}}
     named: str | None = details["metadata"].get("change_id")
-    return invoice["status"] == "paid" and named == step.after["metadata"]["change_id"]
+    return str(invoice["status"]) == "paid" and named == str(step.after["metadata"]["change_id"])
