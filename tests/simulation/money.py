@@ -76,7 +76,7 @@ class Books:
         least = most = 0
         for life in lives:
             find_notice = partial(self.find_notice, organization)
-            for window in find_windows(life, find_notice, returns_unused=self.is_credited(life)):
+            for window in find_windows(life, find_notice, bills_end=self.is_credited(life) or is_scheduled(life)):
                 if self.meters[window.price["recurring"]["meter"]] == meter:
                     tiers = self.world.stripe.list_tiers(window.price)
                     low, high = bound_cost(window, tiers, self.formulas[meter], used)
@@ -92,7 +92,8 @@ class Books:
     def is_credited(self, life: list[Step]) -> bool:
         """Return whether the gateway itself ended a subscription. It credits the unused time and bills the usage."""
         last, ended = life[-1].after, self.world.others.ended
-        return last["cancellation_details"]["reason"] == "cancellation_requested" and last["id"] not in ended
+        is_wanted = last["cancellation_details"]["reason"] == "cancellation_requested" and last["id"] not in ended
+        return is_wanted and not is_scheduled(life)
 
     def list_billed(self, customer: str) -> Iterator[tuple[str, int]]:
         """Yield what is on the customer's invoices, and what waits for one, with the meter of what is usage."""
@@ -116,6 +117,12 @@ class Books:
         else:
             return PLANS
         return self.meters.get((price["recurring"] or {}).get("meter"), PLANS)
+
+
+def is_scheduled(life: list[Step]) -> bool:
+    """Return whether a subscription ended as somebody had scheduled. Its usage is billed, and nothing is credited."""
+    before, last = life[-1].before, life[-1].after
+    return before is not None and before["cancel_at"] is not None and before["cancel_at"] <= (last["ended_at"] or 0)
 
 
 def check_money(world: "Simulation", lives: dict[str, list[Step]]) -> None:

@@ -69,7 +69,7 @@ def test_usage_is_billed_by_its_window() -> None:
         (MONTH, subscription(plan(1000, 1), metered(1))),
         (MONTH + 50, subscription(plan(0, 1))),
     )
-    windows = find_windows(life, lambda at: at, returns_unused=False)
+    windows = find_windows(life, lambda at: at, bills_end=False)
     used = [Used("calls", 10, at) for at in (99, 101, MONTH - 1, MONTH, MONTH + 49, MONTH + 51)]
     assert [bound_cost(each, [], "sum", used) for each in windows] == [(10, 10), (10, 10)]
 

@@ -37,17 +37,17 @@ class Window:
     latest: int = 0
 
 
-def find_windows(life: Iterable[Step], noticed: Callable[[int], int], *, returns_unused: bool) -> list[Window]:
+def find_windows(life: Iterable[Step], noticed: Callable[[int], int], *, bills_end: bool) -> list[Window]:
     """Return the windows that a subscription was billed for. ``noticed`` says when the gateway knew of a step.
 
-    Stripe bills no usage of the last window if it cancels the subscription itself, or somebody in the dashboard.
+    ``bills_end`` says whether Stripe billed the last window when the subscription ended.
     """
     found: list[Window] = []
     opened: dict[str, Window] = {}
     for step in life:
         if step.after["status"] in UNCHARGED:
             continue
-        if step.after["status"] == "canceled" and not returns_unused:
+        if step.after["status"] == "canceled" and not bills_end:
             opened.clear()
         for old, new in step.pairs():
             if "quantity" in (old or new or {}):
