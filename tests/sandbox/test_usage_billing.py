@@ -192,9 +192,13 @@ class TestTheEndOfATrial:
     def test_bills_no_usage(
         self, account: StripeAccount, meter: str, customer: str, clock: ManualClock, is_scheduled: bool
     ) -> None:
-        items = [{"price": account.price(25000).id}, {"price": account.metered(meter).id}]
+        prices = account.price(25000).id, account.metered(meter).id
         trial = account.v1.subscriptions.create(
-            {"customer": customer, "items": items, "trial_end": int(clock.now) + 20 * DAY}
+            {
+                "customer": customer,
+                "items": [{"price": prices[0]}, {"price": prices[1]}],
+                "trial_end": int(clock.now) + 20 * DAY,
+            }
         )
         clock.now += DAY
         account.use(customer, 30)
