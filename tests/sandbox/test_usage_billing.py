@@ -185,3 +185,28 @@ def test_renewal_bills_usage_reported_in_its_draft_hour_once(account: StripeAcco
     assert (first.status, first.total) == ("paid", 3000 + 450)
     account.advance(test_clock, account.again(subscription).items.data[0].current_period_end + 2 * DRAFT_SECONDS)
     assert account.invoice(account.again(subscription)).total == 3000 + 30
+
+
+class TestTheEndOfATrial:
+    @pytest.mark.parametrize("is_scheduled", [True, False])
+    def test_bills_no_usage(
+        self, account: StripeAccount, meter: str, customer: str, clock: ManualClock, is_scheduled: bool
+    ) -> None:
+        prices = account.price(25000).id, account.metered(meter).id
+        trial = account.v1.subscriptions.create(
+            {
+                "customer": customer,
+                "items": [{"price": prices[0]}, {"price": prices[1]}],
+                "trial_end": int(clock.now) + 20 * DAY,
+            }
+        )
+        clock.now += DAY
+        account.use(customer, 30)
+        clock.now += DAY
+        if is_scheduled:
+            account.v1.subscriptions.update(trial.id, {"cancel_at_period_end": True})
+            clock.now += 19 * DAY
+        else:
+            account.v1.subscriptions.cancel(trial.id, {"invoice_now": True})
+        ended = account.v1.subscriptions.retrieve(trial.id)
+        assert (ended.status, ended.latest_invoice) == ("canceled", trial.latest_invoice)

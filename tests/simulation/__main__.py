@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psycopg
 import structlog
 
 from gateway.db.migrate import migrate
@@ -46,6 +47,10 @@ def temporary_database() -> Iterator[str]:
         TemporaryDirectory(prefix="gateway-simulation-") as directory,
         embedded_postgres(Path(directory) / "pg") as url,
     ):
+        with psycopg.connect(url, autocommit=True) as connection:  # no run crashes it, so it need not wait for the disk
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+                connection.execute(f"ALTER SYSTEM SET {setting} = off")
+            connection.execute("SELECT pg_reload_conf()")
         database = Database(url)
         migrate(database)
         database.close()

@@ -58,10 +58,16 @@ DUE = text("""
 """)
 WAITING = text("""
     SELECT (SELECT min(next_attempt_at) FROM webhook_events WHERE state IN ('pending', 'failed') AND waits_for IS NULL),
-        (SELECT min(next_attempt_at) FROM notifications WHERE next_attempt_at IS NOT NULL AND delivered_at IS NULL),
+        (SELECT min(greatest(next_attempt_at, paused_until)) FROM (
+            SELECT DISTINCT ON (organization_id) receiver, next_attempt_at FROM notifications
+            WHERE next_attempt_at IS NOT NULL AND delivered_at IS NULL ORDER BY organization_id, position
+        ) AS first LEFT JOIN receiver_states ON name = receiver),
+        (SELECT min(next_attempt_at) FROM usage_reports WHERE state IN ('open', 'sending')),
         (SELECT min(COALESCE(scheduled_at, :now)) FROM procrastinate_jobs WHERE status = 'todo')
 """)
-"""When the first event, the first notification and the first job are due."""
+"""When the first event, the first notification, the first usage and the first job are due.
+
+A notification waits for the earlier ones of its organization, and while its receiver is paused."""
 START = text("UPDATE procrastinate_jobs SET status = 'doing', attempts = attempts + 1 WHERE id = :id")
 END = text("DELETE FROM procrastinate_jobs WHERE id = :id")
 LATER = text("UPDATE procrastinate_jobs SET status = 'todo', scheduled_at = :at WHERE id = :id")
@@ -70,7 +76,7 @@ IS_REPLACED = text("""
         WHERE mine.id = :id AND other.queueing_lock = mine.queueing_lock AND other.status = 'todo')
 """)
 NOTIFY = f"{jobs.DELIVER_NOTIFICATIONS}.konnect"
-OFTEN = (jobs.SEND_USAGE, jobs.FOLLOW_LEVELS, jobs.CHECK_SPEND, jobs.END_GRANTS)
+OFTEN = (jobs.FOLLOW_LEVELS, jobs.CHECK_SPEND, jobs.END_GRANTS)
 """The periodic tasks that run each minute when somebody may have given them work."""
 SELDOM = (jobs.WALK_GAP, jobs.WALK_DRIFT, jobs.COMPLETE_ADOPTIONS, jobs.CALCULATE_CHARGES, jobs.PRUNE_INBOX)
 """The periodic tasks that repair what was lost, or look ahead."""
@@ -209,11 +215,15 @@ class GatewaySide:
         before = None
         while (waiting := self._find_waiting()) != before:
             before = waiting
-            events, notifications, queued = (at is not None and at <= self.clock.now() for at in waiting)
+            events, notifications, used, queued = (at is not None and at <= self.clock.now() for at in waiting)
+            if not (events or notifications or used or queued):
+                break
             if events:
                 self._run_periodic(jobs.DRAIN_INBOX)
             if notifications:
                 self._run_periodic(NOTIFY)
+            if used:
+                self._run_periodic(jobs.SEND_USAGE)
             if queued:
                 for job in self.gateway.database.fetch(DUE, {"now": self.clock.now()}):
                     self._run(job.id, job.task_name, job.args, job.attempts)
@@ -225,7 +235,7 @@ class GatewaySide:
             self.mortal(lambda: self.tasks[task](timestamp=int(self.clock())))
 
     def _find_waiting(self) -> Row[Any]:
-        """Return when the first event, the first notification and the first job are due."""
+        """Return when the first event, the first notification, the first usage and the first job are due."""
         [found] = self.gateway.database.fetch(WAITING, {"now": self.clock.now()})
         return found
 

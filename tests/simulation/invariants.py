@@ -10,7 +10,9 @@ from gateway.db.models import Base, Notification, Organization, PlanChange, Plan
 from gateway.services.reconciliation import drift
 from gateway.services.reconciliation.differences import Cause
 from handlers import HANDLERS
+from tests.simulation.lives import read_lives
 from tests.simulation.money import check_money
+from tests.simulation.proof import check_proof
 from tests.stateful.convergence.expected import Expected
 from tests.stateful.convergence.found import check_changes, check_history, check_tables
 from tests.stateful.convergence.stepped_gateway import SteppedGateway
@@ -46,7 +48,9 @@ def check_all(world: "Simulation") -> None:
     check_notifications(world)
     check_plans(world)
     check_quotes(world)
-    check_money(world)
+    lives = read_lives(world)
+    check_money(world, lives)
+    check_proof(world, lives)
 
 
 def check_plans(world: "Simulation") -> None:

@@ -1,15 +1,135 @@
 """The money of each customer at Stripe."""
 
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
+
+from sqlalchemy import select, text
+
+from gateway.db.models import Organization, PlanHistory
+from tests.simulation.lives import Step
+from tests.simulation.plan_costs import sum_plans
+from tests.simulation.usage_costs import Used, bound_cost, find_windows
+from tests.support.json_types import Json
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
+PLANS = "plans"
+MOVED = text("""
+    SELECT usage_events.id, usage_reports.moved_to FROM usage_events JOIN usage_reports ON usage_reports.id = report_id
+""")
 
-def check_money(world: "Simulation") -> None:
+
+@dataclass
+class Books:
+    """What Stripe billed to each customer, and what it was worth."""
+
+    world: "Simulation"
+    lives: dict[str, list[Step]]
+
+    def __post_init__(self) -> None:
+        self.used = read_used(self.world)
+        keys = {each.event_name: each.key for each in self.world.gateway.gateway.catalog.meters}
+        meters = list(self.world.stripe.list_all("billing.meter"))
+        self.meters = {each["id"]: keys[each["event_name"]] for each in meters}
+        self.formulas = {keys[each["event_name"]]: each["default_aggregation"]["formula"] for each in meters}
+        with self.world.gateway.gateway.database.transaction() as session:
+            self.owners = dict(session.execute(select(Organization.stripe_customer_id, Organization.id)).all())
+            self.noticed = defaultdict(list)
+            for row in session.scalars(select(PlanHistory).order_by(PlanHistory.recorded_at)):
+                self.noticed[row.organization_id].append(row.recorded_at.timestamp())
+
+    def check(self, customer: str) -> None:
+        """Check what one customer was billed, unless somebody else forgave a part of it."""
+        check_received(self.world, customer)
+        organization = self.owners.get(customer)
+        if customer in self.world.others.forgave or organization is None:
+            return
+        billed: Counter[str] = Counter()
+        for meter, amount in self.list_billed(customer):
+            billed[meter] += amount
+        lives = [life for life in self.lives.values() if life[0].after["customer"] == customer]
+        self.check_plans(customer, billed[PLANS], lives)
+        for meter in self.meters.values():
+            low, high = self.bound_usage(organization, meter, lives)
+            said = f"{customer} was billed {billed[meter]} for {meter} worth {low} to {high}"
+            assert low <= billed[meter] <= high, said
+
+    def check_plans(self, customer: str, billed: int, lives: list[list[Step]]) -> None:
+        """Check that exactly the time of each plan was billed, however often it changed.
+
+        What a refund returned is not credited again, so it may be billed without being used.
+        """
+        notes = self.world.stripe.list_all("credit_note", customer)
+        billed -= sum(each["total"] for each in notes if each["status"] == "issued")
+        worth = sum(sum_plans(life, returns_unused=self.is_credited(life)) for life in lives)
+        returned = sum(each["amount_refunded"] for each in self.world.stripe.list_all("charge", customer))
+        assert worth <= billed <= worth + returned, f"{customer} was billed {billed} for plans worth {worth}"
+
+    def bound_usage(self, organization: str, meter: str, lives: list[list[Step]]) -> tuple[int, int]:
+        """Return the least and the most that an organization's usage is worth."""
+        used = [each for each in self.used[organization] if each.meter == meter]
+        least = most = 0
+        for life in lives:
+            find_notice = partial(self.find_notice, organization)
+            for window in find_windows(life, find_notice, bills_end=self.is_credited(life) or is_scheduled(life)):
+                if self.meters[window.price["recurring"]["meter"]] == meter:
+                    tiers = self.world.stripe.list_tiers(window.price)
+                    low, high = bound_cost(window, tiers, self.formulas[meter], used)
+                    least, most = least + low, most + high
+        return least, most
+
+    def find_notice(self, organization: str, at: int) -> int:
+        """Return when the gateway knew what happened to an organization's subscription in second ``at``."""
+        moments = self.noticed[organization]
+        place = bisect_left(moments, at)
+        return int(moments[place]) if place < len(moments) else at
+
+    def is_credited(self, life: list[Step]) -> bool:
+        """Return whether the gateway itself ended a subscription. It credits the unused time and bills the usage."""
+        last, ended = life[-1].after, self.world.others.ended
+        is_wanted = last["cancellation_details"]["reason"] == "cancellation_requested" and last["id"] not in ended
+        return is_wanted and not is_scheduled(life)
+
+    def list_billed(self, customer: str) -> Iterator[tuple[str, int]]:
+        """Yield what is on the customer's invoices, and what waits for one, with the meter of what is usage."""
+        items = {each["id"]: each for each in self.world.stripe.list_all("invoiceitem", customer)}
+        for invoice in self.world.stripe.list_all("invoice", customer):
+            if invoice["status"] != "void":
+                for line in self.world.stripe.list_lines(invoice["id"]):
+                    item = items.get(line["parent"][line["parent"]["type"]]["invoice_item"], line)
+                    yield self.find_meter(line["pricing"], item["metadata"]), line["amount"]
+        for item in items.values():
+            if item["invoice"] is None:
+                yield self.find_meter(item["pricing"], item["metadata"]), item["amount"]
+
+    def find_meter(self, pricing: Json | None, metadata: Json) -> str:
+        """Return the meter of a price, or ``PLANS``. The gateway bills late usage without a price."""
+        if (late := metadata.get("usage_of")) is not None:
+            every = (each for life in self.lives.values() for step in life for each in step.after["items"]["data"])
+            price = next(each["price"] for each in every if each["id"] == late)
+        elif pricing is not None:
+            price = self.world.stripe.engine.store.find("price", pricing["price_details"]["price"])
+        else:
+            return PLANS
+        return self.meters.get((price["recurring"] or {}).get("meter"), PLANS)
+
+
+def is_scheduled(life: list[Step]) -> bool:
+    """Return whether a subscription ended as somebody had scheduled. Its usage is billed, and nothing is credited."""
+    before, last = life[-1].before, life[-1].after
+    return before is not None and before["cancel_at"] is not None and before["cancel_at"] <= (last["ended_at"] or 0)
+
+
+def check_money(world: "Simulation", lives: dict[str, list[Step]]) -> None:
     """Check the books of each customer, in cents."""
+    books = Books(world, lives)
     for customer in list(world.stripe.list_all("customer")):
-        check_received(world, customer["id"])
+        books.check(customer["id"])
 
 
 def check_received(world: "Simulation", customer: str) -> None:
@@ -21,4 +141,23 @@ def check_received(world: "Simulation", customer: str) -> None:
     for each in invoices:
         if each["status"] != "draft":
             assert each["amount_due"] == each["amount_paid"] + each["amount_remaining"], f"{each['id']} does not add up"
+            # What is not due moved the customer's balance. A credit note on a paid invoice moves it apart.
+            due = each["total"] - each["pre_payment_credit_notes_amount"]
+            moved = each["starting_balance"] - each["ending_balance"]
+            assert each["amount_due"] == due + moved, (
+                f"{each['id']} asks for {each['amount_due']}, and not {due + moved}"
+            )
     assert received + elsewhere == paid, f"{customer}: {received} received, {elsewhere} elsewhere, invoices say {paid}"
+
+
+def read_used(world: "Simulation") -> dict[str, list[Used]]:
+    """Return what each organization used. Usage that came too late for its period counts later."""
+    moved = {row.id: row.moved_to for row in world.gateway.gateway.database.fetch(MOVED, {})}
+    found = defaultdict(list)
+    for event in world.used:
+        number, organization, at = event["id"], event["organization_id"], event["at"]
+        assert not event["is_certain"] or number in moved, f"{number} is lost"
+        counts_at = int(moved[number].timestamp()) if moved.get(number) else at
+        if number in moved:
+            found[organization].append(Used(event["meter"], event["quantity"], counts_at, event["is_certain"]))
+    return found

@@ -46,7 +46,7 @@ class Network:
         if self.random.random() < self.trouble:
             fate = self.random.choice(("lost", "doubled", "late", "very late"))
         self.done[fate] += 1
-        delay = self.random.choice((1, 1, 2, 3))
+        delay = self.random.choice((1, 1.2, 1.4, 3))
         if fate == "lost":
             return
         if fate == "late":

@@ -38,6 +38,10 @@ class Others:
         self.meddled: set[str] = set()
         """The customers whose invoices or subscriptions somebody edited, so that the money no longer follows from the
         gateway's own rules."""
+        self.forgave: set[str] = set()
+        """The customers that somebody gave a part of their plans for nothing."""
+        self.ended: set[str] = set()
+        """The subscriptions that somebody ended without a credit."""
 
     @property
     def v1(self) -> Any:
@@ -73,7 +77,7 @@ class Others:
         act = self.random.choice(acts)
         act(customer["id"], subscriptions)
 
-    def change_subscription(self, _customer: str, subscriptions: list[Json]) -> None:
+    def change_subscription(self, customer: str, subscriptions: list[Json]) -> None:
         """Sell Enterprise, give another quantity, add an item, end the plan or pause the collection."""
         if not subscriptions:
             return
@@ -92,9 +96,15 @@ class Others:
             {"trial_end": int(self.world.clock()) + self.random.randrange(86_400, 20 * 86_400)},
         ]
         if self.random.random() < 0.1:
+            self.ended.add(subscription["id"])
+            pending = self.world.stripe.list_all("invoiceitem", customer)
+            if any(each["invoice"] is None for each in pending):  # Stripe drops what waits for an invoice
+                self.forgave.add(customer)
             self.world.try_at_stripe(lambda: self.v1.subscriptions.cancel(subscription["id"]))
             return
         edit = self.random.choice(edits)
+        if edit.get("pause_collection"):
+            self.forgave.add(customer)
         self.world.try_at_stripe(lambda: self.v1.subscriptions.update(subscription["id"], edit))
 
     def change_invoice(self, customer: str, _subscriptions: list[Json]) -> None:
@@ -115,7 +125,7 @@ class Others:
             acts = (
                 lambda: v1.pay(invoice),
                 lambda: self.pay_elsewhere(customer, invoice),
-                lambda: v1.void_invoice(invoice),
+                lambda: self.void(customer, invoice),
                 lambda: v1.finalize_invoice(invoice),
                 lambda: v1.mark_uncollectible(invoice),
             )
@@ -125,6 +135,11 @@ class Others:
         """Note that an invoice was paid without Stripe."""
         paid = self.v1.invoices.pay(invoice, {"paid_out_of_band": True})
         self.elsewhere[customer] += paid.amount_paid
+
+    def void(self, customer: str, invoice: str) -> None:
+        """Ask for nothing of an invoice."""
+        self.v1.invoices.void_invoice(invoice)
+        self.forgave.add(customer)
 
     def refund(self, customer: str, _subscriptions: list[Json]) -> None:
         """Give money back."""
@@ -156,8 +171,8 @@ class Others:
     def operate(self) -> None:
         """Act as an operator of the gateway."""
         gateway = self.world.gateway
-        acts = (self.rebuild, self.reconcile, self.replay, self.notify_again, self.grant, self.grant, self.end_grant)
-        act = self.random.choice(acts)
+        often = (self.replay, self.notify_again, self.grant, self.grant, self.end_grant)
+        act = self.random.choice((self.rebuild, self.reconcile, *often * 2))
         try:
             gateway.mortal(act)
         except GatewayError as error:

@@ -24,6 +24,8 @@ GOOD, DECLINED, REFUSED, ASKS = (
     "pm_card_authenticationRequired",
 )
 CARDS = (*[GOOD] * 6, "pm_card_mastercard", "pm_card_amex", DECLINED, DECLINED, REFUSED, ASKS)
+QUANTITIES = (*(1, 2, 3, 4, 5) * 4, 11, 101)
+"""An organization that has not paid yet may owe the price of ten."""
 AWAY = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 BUSY = ("change_in_progress", "request_in_progress")
 
@@ -121,7 +123,7 @@ class People:
 
     def change(self) -> None:
         """Move to Plus, to another quantity or to another interval, with a quote or without."""
-        wanted: Json = {"plan": "plus", "quantity": self.random.choice((1, 1, 2, 3, 5))}
+        wanted: Json = {"plan": "plus", "quantity": self.random.choice(QUANTITIES)}
         if self.random.random() < 0.2:
             wanted["interval"] = self.random.choice(("month", "year"))
         if self.random.random() < 0.6:
@@ -158,19 +160,22 @@ class People:
         self.reports += 1
         meter = self.random.choice(("api_calls", "api_calls", "portal_services"))
         quantity = self.random.randrange(1, 3_000_000) if meter == "api_calls" else self.random.randrange(30)
-        used = {
+        second = int(self.world.clock())
+        used: Json = {
             "id": f"{self.name}.{self.reports}",
             "organization_id": self.name,
             "meter": meter,
             "quantity": quantity,
-            "occurred_at": datetime.fromtimestamp(int(self.world.clock()), UTC).isoformat(),
+            "occurred_at": datetime.fromtimestamp(second, UTC).isoformat(),
         }
-        self.ask("POST", "/usage", {"events": [used]})
+        answer = self.ask("POST", "/usage", {"events": [used]})
+        kept = answer is not None and used["id"] in (*answer["new"], *answer["known"])
+        self.world.used.append(used | {"at": second, "is_certain": kept})
         self.world.plan_upkeep(300)
 
     def report_level(self) -> None:
         """Report the number of services, which the quantity follows."""
-        level = {"organization_id": self.name, "meter": "services", "value": self.random.randrange(1, 6)}
+        level = {"organization_id": self.name, "meter": "services", "value": self.random.choice(QUANTITIES)}
         if self.random.random() < 0.3:
             self.ask("PUT", "/usage/levels", level)
             self.world.plan_upkeep(300)

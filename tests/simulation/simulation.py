@@ -26,8 +26,11 @@ from tests.simulation.receiver import Receiver
 from tests.simulation.stripe_side import StripeSide
 from tests.support.clock import DAY
 from tests.support.database import PROCRASTINATE
+from tests.support.json_types import Json
 
 YEAR = 365 * DAY
+COHORT = 5
+"""How many organizations sign up in one moment. Stripe renews them together, and the worker merges that together."""
 # The order of rows without ORDER BY depends on their place on disk, so each run begins with new files.
 EMPTY = text(f"TRUNCATE {', '.join((*Base.metadata.tables, *PROCRASTINATE))} RESTART IDENTITY CASCADE")
 
@@ -43,12 +46,14 @@ class Simulation:
     """The probability that a call to Stripe or a delivery fails."""
     deaths: float = 0.002
     """The probability that a process dies at a commit or at a call."""
-    pause: float = 20
+    pause: float = 45
     """Days between two acts of an organization, on average."""
-    interference: float = 4
+    interference: float = 9
     """Days between two acts of others, on average."""
     agenda: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
+    used: list[Json] = field(default_factory=list)
+    """The usage that people reported, with the second ``at`` of its use, and whether the gateway surely took it."""
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)  # noqa: S311 - not a secret
@@ -64,11 +69,11 @@ class Simulation:
             retry_days=self.random.choice(((3, 5, 7), (1, 2), (7,))),
             after_retries=self.random.choice(("canceled", "unpaid", "past_due")),
         )
-        charge: Charge = self.random.choice(("on_billing_date", "now"))
+        self.charge: Charge = self.random.choice(("on_billing_date", "now"))
         plans = Catalog.load(None).plans
         base = Catalog.load(None)
         catalog = replace(
-            base, plans=tuple(replace(each, charge=charge) if each.key == "plus" else each for each in plans)
+            base, plans=tuple(replace(each, charge=self.charge) if each.key == "plus" else each for each in plans)
         )
         self.stripe = StripeSide(self.clock, self.random, settings)
         self.wire = self.stripe.wire()
@@ -84,7 +89,7 @@ class Simulation:
             self.begin()
             ends = BEGINS + years * YEAR
             while self.clock() < ends:
-                self.run_until(min(ends, self.clock() + self.random.randrange(20, 120) * DAY))
+                self.run_until(min(ends, self.clock() + self.random.randrange(20, 200) * DAY))
                 self.settle()
                 check_all(self)
                 self.trouble_begins()
@@ -92,8 +97,10 @@ class Simulation:
     def begin(self) -> None:
         self.gateway.gateway.database.execute(EMPTY)
         list(sync_catalog(self.gateway.gateway))
-        for each in self.people:
-            self.plan(self.random.uniform(0, 5 * self.pause * DAY), partial(self.live, each))
+        for number, each in enumerate(self.people):
+            if number % COHORT == 0:
+                joins = self.random.uniform(0, 2 * self.pause * DAY)
+            self.plan(joins + self.random.uniform(0, 3), partial(self.live, each))
         self.others.make_prices()
         self.plan(2 * self.interference * DAY, self.let_others_act)
         self.trouble_begins()
@@ -127,7 +134,7 @@ class Simulation:
 
     def note_activity(self) -> None:
         """Let the worker look soon, because somebody did something."""
-        self.worker_at = min(self.worker_at, self.clock() + self.random.choice((0.5, 1, 2)))
+        self.worker_at = min(self.worker_at, self.clock() + self.random.choice((1, 3, 15)))
 
     def plan_upkeep(self, delay: float) -> None:
         """Let the worker run its periodic tasks in some seconds."""
@@ -155,10 +162,10 @@ class Simulation:
         if self.agenda and self.agenda[0][0] <= self.clock():
             heapq.heappop(self.agenda)[2]()
         if self.walk_at <= self.clock():
-            self.walk_at = self.clock() + self.random.choice((1, 10, 30)) * DAY
+            self.walk_at = self.clock() + self.random.choice((10, 30, 90)) * DAY
             self.work(*SELDOM)
         elif self.upkeep_at <= self.clock():
-            self.upkeep_at = self.clock() + 3 * DAY
+            self.upkeep_at = self.clock() + 5 * DAY
             self.work(*OFTEN)
         elif self.worker_at <= self.clock():
             self.work()

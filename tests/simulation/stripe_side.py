@@ -74,3 +74,15 @@ class StripeSide:
             found = self.engine.store.find(kind, number)
             if found is not None:
                 yield found
+
+    def list_lines(self, invoice: str) -> list[Json]:
+        """Return all lines of an invoice. The invoice itself shows ten."""
+        return self._recall("lines", invoice, "data")
+
+    def list_tiers(self, price: Json) -> list[Json]:
+        """Return the tiers of a price, which it does not show."""
+        return self._recall("tiers", price["id"], "tiers")
+
+    def _recall(self, kind: str, number: str, name: str) -> list[Json]:
+        found: list[Json] = (self.engine.store.recall(kind, number) or {name: []})[name]
+        return found

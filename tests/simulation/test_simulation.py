@@ -28,7 +28,11 @@ def live(database_url: str, seed: int, years: float) -> str:
 
 
 def test_a_seed_gives_the_same_run_to_the_last_row(database_url: str) -> None:
-    assert live(database_url, 1, 0.04) == live(database_url, 1, 0.04)
+    assert live(database_url, 3, 0.04) == live(database_url, 3, 0.04)
+
+
+def test_everything_holds_after_weeks(database_url: str) -> None:
+    live(database_url, 2, 0.12)
 
 
 @pytest.mark.long

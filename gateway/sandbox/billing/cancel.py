@@ -80,7 +80,12 @@ def give_back(work: Work, subscription: Json, *, tied: bool) -> None:
 
 
 def draft(work: Work, subscription: Json) -> Json | None:
-    """Draft the final invoice of pending items and unbilled usage. Return None if there is neither."""
+    """Draft the final invoice of pending items and unbilled usage. Return None if there is neither.
+
+    A trial's usage is free.
+    """
+    if subscription["status"] == "trialing":
+        usage.skip(work, subscription)
     pending = invoicing.pending_items(work, subscription, loose=False)
     invoice_id = work.ids.new("in")
     arrears = usage.final_lines(work, invoice_id, subscription)

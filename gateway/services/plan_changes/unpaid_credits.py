@@ -40,8 +40,9 @@ from gateway.services.subscription.settlement import MONTHLY, keeps_pending_for_
 from gateway.stripe_api.client import key_spent, stripe_call
 from gateway.stripe_api.snapshots import CHANGE_ID, ENDED, InvoiceSnapshot, SubscriptionSnapshot, UnreadableObject
 
-# Stripe finalizes a draft after an hour and then charges it. Stripe may wait longer, and the job then looks again.
-UNTIL_FINALIZED = timedelta(hours=1, minutes=5)
+# Stripe finalizes a draft after an hour and then charges it. The drafts of an ``unpaid`` subscription stay drafts, so
+# the job waits longer each time.
+UNTIL_FINALIZED, LONGEST_PAUSE = timedelta(hours=1, minutes=5), timedelta(days=1)
 CHARGE_TEXT = "Unused time that was not paid. It is credited on invoice {}."
 NOTE_TEXT = "Unused time of the billing period."
 
@@ -74,7 +75,8 @@ def finish_withdrawal(gateway: Gateway, change_id: str) -> None:
         if change.quoted is not None and change.charged is None:
             jobs.defer(session, jobs.CHECK_CHARGE, {"change_id": change_id})
         if not is_final:
-            jobs.defer(session, jobs.WITHDRAW_CREDITS, {"change_id": change_id}, at=now + UNTIL_FINALIZED)
+            pause = min(max(now - (change.ended_at or now), UNTIL_FINALIZED), LONGEST_PAUSE)
+            jobs.defer(session, jobs.WITHDRAW_CREDITS, {"change_id": change_id}, at=now + pause)
 
 
 def withdraw_credits(gateway: Gateway, change_id: str) -> bool:

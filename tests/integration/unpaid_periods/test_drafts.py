@@ -1,11 +1,14 @@
 """A renewal is a draft for an hour. What a change credits of it counts only if it is paid."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from gateway.db import jobs
 from gateway.db.models import Subscription
+from gateway.services.plan_changes.unpaid_credits import finish_withdrawal
 from tests.integration.unpaid_periods.debtor import Debtor
 from tests.support.api import ApiClient
 from tests.support.billing_operations import job_count
@@ -56,6 +59,17 @@ def test_credit_of_a_draft_that_is_declined_is_withdrawn(world: World, api: ApiC
     assert debtor.invoice().status == "open"
     [credit] = debtor.credited()
     assert sorted(debtor.pending()) == [-credit, credit]
+
+
+def test_draft_that_stays_is_looked_at_daily(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
+    debtor = drafted(world, api, stripe_time, "pm_card_visa")
+    world.stripe.v1.invoices.update(debtor.renewal, {"auto_advance": False})
+    change_id = api.ok("DELETE", "/subscription")["id"]
+    later = world.gateway.clock() + timedelta(days=3)
+    finish_withdrawal(replace(world.gateway, clock=lambda: later), change_id)
+    query = text("SELECT max(scheduled_at) FROM procrastinate_jobs WHERE task_name = :task")
+    [[looks_again]] = world.gateway.database.fetch(query, {"task": jobs.WITHDRAW_CREDITS})
+    assert looks_again == later + timedelta(days=1)
 
 
 @pytest.mark.parametrize(("card", "notes"), [("pm_card_visa", 0), ("pm_card_chargeCustomerFail", 1)])

@@ -33,7 +33,7 @@ MEANWHILE = st.sampled_from([None, None, "deliver", "edit", "edit and deliver", 
 """What happens while a call or its answer is in flight."""
 
 POLLING = {jobs.WITHDRAW_CREDITS}
-"""Jobs that look again every hour at a draft or a payment in progress. Stripe may leave a draft as it is."""
+"""Jobs that look again and again at a draft or a payment in progress. Stripe may leave a draft as it is."""
 
 
 class Workers(Network):
