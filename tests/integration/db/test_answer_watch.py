@@ -35,9 +35,12 @@ def test_a_connection_without_an_answer_is_an_outage(world: World) -> None:
 def test_connections_that_get_their_answers_stay(world: World) -> None:
     database = world.gateway.database
     writer = Writer(database)
+    used: set[int] = set()  # processes of PostgreSQL, one for each connection
     for _ in range(LIMIT + 1):
         writer.execute(b"DELETE FROM organizations WHERE false", [], [])
-        [(first,)] = database.read("SELECT pg_backend_pid()", {})
+        [(process,)] = database.read("SELECT pg_backend_pid()", {})
+        used.add(process)
         database.answers.count_second()
-    assert database.read("SELECT pg_backend_pid()", {}) == [(first,)]
     writer.close()
+    alive = database.read("SELECT pid FROM pg_stat_activity WHERE pid = ANY(%(used)s)", {"used": list(used)})
+    assert {process for (process,) in alive} == used
