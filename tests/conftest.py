@@ -86,7 +86,7 @@ def pytest_configure_node(node: object) -> None:
 
 def pytest_xdist_auto_num_workers() -> int:
     """Return the number of parallel workers. Many tests wait for a process, so there are more than processors."""
-    return (os.cpu_count() or 1) + 3
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.fixture(autouse=True)
