@@ -56,6 +56,6 @@ def on_exit(_server: object) -> None:
 def post_worker_init(worker: Any) -> None:
     """Let a worker that has just started serve the metrics and watch its database, and tune its garbage collector."""
     metrics_server.start(worker.wsgi)
-    database: Database = worker.wsgi.extensions[EXTENSION].gateway.database
-    threading.Thread(target=database.answers.watch, name="answers", daemon=True).start()
+    if (web := worker.wsgi.extensions.get(EXTENSION)) is not None:  # the benchmarks also run applications without one
+        threading.Thread(target=web.gateway.database.answers.watch, name="answers", daemon=True).start()
     gc_tuning.reduce_gc()

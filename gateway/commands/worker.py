@@ -35,7 +35,7 @@ from gateway.tasks import build_worker
 
 GRACE = 25  # seconds for running jobs to end at a stop, less than the 30 that supervisors usually give
 LOOK_EVERY = 1  # second. Procrastinate 3.10 loses a notification that comes while it looks for jobs
-OUTAGE_PAUSE = 1  # second before the worker tries the database again
+OUTAGE_PAUSE = 1  # seconds before the worker tries the database again
 STOP = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger()

@@ -14,9 +14,7 @@ from typing import Any
 import psycopg
 import structlog
 
-LIMIT = (
-    20  # seconds. A statement waits at most five for a lock, and no transaction of a request waits for anything else.
-)
+LIMIT = 20  # seconds from checkout to return. No request's transaction takes that long.
 
 log = structlog.get_logger()
 
@@ -46,7 +44,7 @@ class AnswerWatch:
             self.end(connection)
 
     def watch(self) -> None:
-        """Count the seconds, for ever. A process that was suspended counts none meanwhile."""
+        """Count seconds until the process ends. A suspended process counts none."""
         never = threading.Event()
         while not never.wait(1):
             self.count_second()
@@ -58,7 +56,7 @@ class AnswerWatch:
                 self.end(connection)
                 continue
             seconds[0] += 1
-            if seconds[0] == LIMIT:
+            if seconds[0] == LIMIT and self._seconds.get(connection) is seconds:  # nobody has returned it meanwhile
                 log.warning("database_silent", seconds=LIMIT)
                 hang_up(connection)
 

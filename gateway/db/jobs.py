@@ -58,7 +58,7 @@ QUEUEING_LOCK_STATE = text("""
 """)
 
 # The rows are locked in the order of their queueing locks, so that two transactions cannot deadlock here. A job that a
-# worker takes in the meantime is not deleted, because the lock reads its status again.
+# worker takes in the meantime is not deleted, because PostgreSQL reads its status again when it has locked the row.
 WAITING = text("""
     WITH wanted AS (
         SELECT queueing_lock, due

@@ -67,7 +67,8 @@ class Writer:
     def _execute(self, statement: bytes, parameters: Sequence[Parameter], formats: Sequence[int]) -> int:
         if self._connection is None:
             self._connection = self._database.connect()
-            self._connection.execute(SHORT_TIMEOUT if self._is_locked else LOCK_TIMEOUT)
+            with self._database.answers.expected_from(self._connection):
+                self._connection.execute(SHORT_TIMEOUT if self._is_locked else LOCK_TIMEOUT)
         libpq = self._connection.pgconn
         with self._database.answers.expected_from(self._connection):
             if statement not in self._names:
@@ -76,9 +77,9 @@ class Writer:
                 self._names[statement] = name
             result = libpq.exec_prepared(self._names[statement], parameters, formats)  # type: ignore[arg-type]  # its type forbids NULL
             rows = require_success(result).command_tuples or 0
-        if self._is_locked:
-            self._connection.execute(LOCK_TIMEOUT)
-            self._is_locked = False
+            if self._is_locked:
+                self._connection.execute(LOCK_TIMEOUT)
+                self._is_locked = False
         return rows
 
 

@@ -67,8 +67,8 @@ def find_address(remote: str | None) -> str | None:
 class PatientStorage(MemoryStorage):
     """The library's storage in memory, which forgets old counts once a minute.
 
-    By itself the library looks for them a hundred times a second, in a new thread and at all counts. That takes longer
-    than most reads. A count is right without it, because each look at a count checks its time.
+    The library itself starts a thread a hundred times a second, which reads all counts. That takes longer than most
+    reads. A count is right without it, because each look at a count checks its time.
     """
 
     @property
@@ -139,9 +139,7 @@ class RateLimits:
         self._shared = self._add_limiter(app, gateway)
         app.after_request(self._add_headers)
         app.teardown_request(self._end)
-        app.register_error_handler(
-            RateLimitExceeded, lambda _: render_gateway_error(build_refusal(self._list_shared()))
-        )
+        app.register_error_handler(RateLimitExceeded, self._refuse)
 
     def _add_limiter(self, app: Flask, gateway: Gateway) -> Limiter:
         """Return a Flask-Limiter whose limits depend on what ``_begin`` finds."""

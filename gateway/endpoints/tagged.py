@@ -33,7 +33,7 @@ def write_decimal(value: object) -> str:
     """Return a decimal as text. Raise TypeError for any other type."""
     if not isinstance(value, Decimal):
         raise TypeError
-    return str(value)
+    return format(value, "f")
 
 
 def tagged(view: Callable[P, Tagged]) -> Callable[P, Response]:

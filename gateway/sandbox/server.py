@@ -146,7 +146,7 @@ class _Handler(WSGIRequestHandler):
         super().finish()
 
     def run_wsgi(self) -> None:
-        """Read the whole request, because the next one follows it on the connection. Send the answer at once."""
+        """Read the whole request, because the next one follows it on the connection. Send the answer in one write."""
         environ = self.make_environ()
         chunked = "wsgi.input_terminated" in environ
         sent = environ["wsgi.input"] if chunked else self.rfile

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from flask import Flask
 from stripe import StripeClient
 
 from gateway.app import create_app, wired
@@ -67,6 +68,8 @@ def timed(application: Wsgi) -> Wsgi:
     return run
 
 
-def application() -> Wsgi:
+def application() -> Flask:
     """Return the application that gunicorn loads."""
-    return timed(create_app(with_timed_client(wired())).wsgi_app)
+    app = create_app(with_timed_client(wired()))
+    app.wsgi_app = timed(app.wsgi_app)  # type: ignore[assignment, method-assign]  # Flask's documented way to wrap it
+    return app

@@ -67,7 +67,7 @@ def test_hung_worker_loses_its_locked_events_after_half_a_minute(own: Deployment
     second = own.work()
     own.stripe.v1.products.update("konnect_enterprise", {"name": "Renamed"})  # its merge waits for the hung one
     eventually(lambda: own.rows("SELECT name FROM plans WHERE key = 'enterprise'") == [("Renamed",)], seconds=60)
-    # PostgreSQL ends the hung transaction after half a minute. The next regular drain starts up to a minute later.
+    # PostgreSQL ends the hung transaction after 15 seconds. The next regular drain starts up to a minute later.
     eventually(lambda: pending(own) == 0, seconds=100)
     second.kill()
     first.send(signal.SIGCONT)  # the resumed worker must work as before

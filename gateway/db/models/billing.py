@@ -65,7 +65,7 @@ class Invoice(Mirrored):
         Index("ix_invoices_unpaid", "organization_id", postgresql_where=text("status IN ('open', 'uncollectible')")),
         # Each scrape of the metrics counts the invoices that differ from the charges calculated ahead.
         Index("ix_invoices_differing", "created", postgresql_where=text("differences <> '[]'")),
-        # The metric would count a difference although there was nothing to compare with.
+        # Otherwise the metric would count a difference although there was nothing to compare with.
         CheckConstraint("calculated_due IS NOT NULL OR differences = '[]'", name="differences"),
         # Stripe's values, and our own ``deleted`` for a draft that was deleted at Stripe
         CheckConstraint("status IN ('draft', 'open', 'paid', 'uncollectible', 'void', 'deleted')", name="status"),
@@ -121,7 +121,7 @@ IS_UNPAID = and_(
 
 
 # Stripe's times have whole seconds. Of two invoices of one second, the later one has the greater number. A draft has no
-# number yet. Numbers that grow by a digit are longer.
+# number yet. As text, 10 comes before 9, so the longer number counts as greater.
 NEWEST_FIRST = (
     Invoice.created.desc(),
     func.coalesce(func.length(Invoice.number), 0).desc(),

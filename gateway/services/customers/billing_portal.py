@@ -51,7 +51,8 @@ def open_portal(gateway: Gateway, caller: Caller, return_url: str) -> str:
 def ensure_configuration(gateway: Gateway) -> str:
     """Return the id of the gateway's configuration of the portal. Create it, or correct it if somebody changed it.
 
-    An inactive one counts too, because Stripe repeats its answer to the idempotency key for a day.
+    An inactive configuration counts too. Stripe repeats its answer to the idempotency key for a day, so a new creation
+    would return the inactive one again.
     """
     configurations = gateway.stripe.v1.billing_portal.configurations
     with stripe_call():

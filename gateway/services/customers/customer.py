@@ -87,7 +87,7 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
 
     Concurrent calls are safe, and so is a call after a crash. The idempotency key and the parameters derive only from
     the organization's row, so Stripe returns the same customer. If the process dies before the merge, the customer's
-    webhook arrives in the inbox, and ``webhooks.drain.drain`` merges it and links the two.
+    webhook arrives in the inbox, and ``webhooks.drain.drain_batch`` merges it and links the two.
 
     A key is retired when it is too old, or when Stripe answers 5xx, because Stripe would repeat that answer for a day.
     The gateway then does not know whether Stripe created a customer. It therefore reads Stripe's list before it uses

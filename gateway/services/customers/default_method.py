@@ -150,7 +150,7 @@ DEFAULT_CHOICE = Operation(call=choose_default, list_objects=list_objects)
 def find_chargeable(gateway: Gateway, caller: Caller) -> str | None:
     """Return the id of the payment method that Stripe charges now, or None if there is none or it has expired.
 
-    Call this only if the mirror has no usable one. Its webhook can be late, and banks renew cards on their own.
+    Call this only if the mirror has no usable payment method. A webhook can be late, and banks renew cards themselves.
     """
     if (customer := find_customer(gateway, caller.organization_id)) is None:
         return None

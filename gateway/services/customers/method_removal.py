@@ -33,8 +33,8 @@ OWED = ("draft", "open", "uncollectible")
 def delete_payment_method(gateway: Gateway, caller: Caller, payment_method_id: str) -> None:
     """Detach a payment method. Do nothing if it was already detached.
 
-    Raise NotFound, ChangeInProgress, DefaultPaymentMethod for the one that pays for a plan, or PaymentMethodInUse for
-    one that is needed otherwise. If Stripe does not answer (StripeUnavailable), the intent's job removes it.
+    Raise DefaultPaymentMethod if it pays for a plan, PaymentMethodInUse if it is needed otherwise, and NotFound and
+    ChangeInProgress. If Stripe does not answer (StripeUnavailable), the intent's job removes it.
     """
     try:
         found = retrieve_own(gateway, caller, payment_method_id)
@@ -63,7 +63,7 @@ def delete_payment_method(gateway: Gateway, caller: Caller, payment_method_id: s
 def detach(gateway: Gateway, intent: BillingIntent) -> list[Snapshot]:
     """Detach the payment method at Stripe if nothing needs it. Return it and the objects that named it.
 
-    The checks ask Stripe. The intent keeps every other operation of the organization away until they are over.
+    The checks ask Stripe. The intent keeps every other operation of the organization away until Stripe has answered.
     """
     customer = get_customer(gateway, intent)
     naming = refuse_needed(gateway, intent, customer)

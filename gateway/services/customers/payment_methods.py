@@ -61,7 +61,7 @@ def create_setup_intent(gateway: Gateway, caller: Caller) -> SetupIntent:
     """Create the setup intent with which a browser collects a payment method, of any type that the account offers.
 
     Its secret is for this organization alone. Stripe attaches the payment method when the browser confirms it.
-    ``list_payment_methods`` or the webhook, through ``webhooks.drain.drain``, then brings it into the mirror.
+    ``list_payment_methods`` or the webhook, through ``webhooks.drain.drain_batch``, then brings it into the mirror.
 
     Raise TooManyPaymentMethods if the mirror already has ``MAX_PAYMENT_METHODS``, and ContactSalesRequired if sales
     manages the plan.
@@ -84,7 +84,7 @@ def refuse_new_method(gateway: Gateway, caller: Caller) -> None:
 
     Raise TooManyPaymentMethods if the organization has as many on file as it may have.
 
-    A webhook may be late, so the mirror may lack one. The limit on new ones bounds how many it can lack.
+    A webhook may be late, so the mirror may lack payment methods. The rate limit on new cards bounds how many.
     """
     with gateway.database.reading() as session:
         refuse_sales_plan(session, gateway.catalog, caller.organization_id)

@@ -36,7 +36,7 @@ class Operation:
 
 
 def perform(gateway: Gateway, operation: Operation, intent: BillingIntent) -> None:
-    """Make the intent's call, merge the answer and delete the intent, both in one transaction.
+    """Make the intent's call. Then merge the answer and delete the intent in one transaction.
 
     Raises what the call raises. If Stripe refused the call, merge what Stripe shows and delete the intent first. If the
     outcome is unknown (StripeUnavailable), leave the intent to its job.

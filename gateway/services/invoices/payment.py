@@ -37,7 +37,7 @@ def pay_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
 
     After StripeUnavailable the gateway does not know whether Stripe charged it. The intent's job finds out, and
     repeating the request is safe, because Stripe never charges a paid invoice. After PaymentActionRequired the customer
-    approves the payment on Stripe's page, and ``webhooks.drain.drain`` merges the webhook of the paid invoice.
+    approves the payment on Stripe's page, and ``webhooks.drain.drain_batch`` merges the webhook of the paid invoice.
     """
     invoice = get_invoice(gateway, caller, invoice_id)
     if invoice.status in PAYABLE:

@@ -71,8 +71,8 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
 def batch_sort_key(observation: Observation) -> tuple[bool, datetime | None, int, bool]:
     """Return the key that sorts snapshots by time, and references after them.
 
-    A snapshot of the same batch may make a reference's lookup unnecessary. Within a second, an object's creation comes
-    first. It shows who created the object.
+    So a snapshot of the same batch can make a reference's lookup unnecessary. Within a second, snapshots are sorted by
+    kind, and of one kind those of a creation come first, because they show who created the object.
     """
     if isinstance(observation, Reference):
         return True, None, 0, False

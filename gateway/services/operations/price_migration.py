@@ -150,8 +150,8 @@ def preview(gateway: Gateway, subscription_id: str, moves: Sequence[Move]) -> in
 def move_prices(gateway: Gateway, intent: BillingIntent) -> list[Snapshot]:
     """Swap the prices at Stripe, and return the subscription.
 
-    A repeated call finds the items that have not moved yet. Stripe bills usage only with prorations, so the metered
-    items take a call of their own, in which nothing else can be prorated.
+    A repeated call finds the items that have not moved yet. Stripe bills usage only with prorations, and nothing
+    else may be prorated. So the metered items are moved by a call of their own.
     """
     revision = load_revision(gateway, SubscriptionSnapshot.kind, intent.object_id)
     answer = retrieve(gateway, intent.object_id)

@@ -32,14 +32,14 @@ from gateway.services.operations.worker_reports import CLOCK, CONNECTION, find_r
 from gateway.services.runtime import Gateway
 
 COUNT_LIMIT = 100_000  # beyond it, the exact number no longer matters
-# The value is written out, because a plan for a parameter might not use the partial index.
+# The value is written out, because PostgreSQL's query plan for a parameter might not use the partial index.
 GAP_EVENTS = select(WebhookEvent.id).where(WebhookEvent.source == text("'gap'")).limit(COUNT_LIMIT).subquery()
 NEVER_DELIVERED = select(func.count()).select_from(GAP_EVENTS)
 # A worker that is silent for longer counts as dead. The time is short, because a plan change must end within a minute
 # of its request, even if its worker was killed. If a worker is only slow, its jobs run twice. Every job tolerates that.
 HEARTBEAT_TIMEOUT = timedelta(seconds=15)
 
-# The value is written out, because a plan for a parameter might not use the partial index.
+# The value is written out, because PostgreSQL's query plan for a parameter might not use the partial index.
 UNMAPPED = select(func.count()).where(OrganizationPlan.requested_plan == text("'unmapped'"))
 MISCHARGED = select(func.count()).where(
     or_(PlanChange.charged != PlanChange.quoted, PlanChange.due_now != PlanChange.quoted_due_now)
@@ -65,7 +65,7 @@ STALLED = text("""
     WHERE job.status = 'doing' AND (worker.last_heartbeat > now() - :silence) IS NOT TRUE
 """)
 
-# A job that waits for another one of its lock is not late.
+# A job is not late while another job with the same lock runs.
 JOB_LAG = text("""
     SELECT max(now() - COALESCE(job.scheduled_at, deferred.at)) FROM procrastinate_jobs AS job
     LEFT JOIN procrastinate_events AS deferred ON deferred.job_id = job.id AND deferred.type = 'deferred'

@@ -52,7 +52,7 @@ def build_creation(session: Session, catalog: Catalog, change: PlanChange, billi
     The later update depends on its flexible billing mode.
     """
     organization = session.get_one(Organization, change.organization_id)
-    # A change to a paid plan is not carried out yet.
+    # This call only enrols. The subscription names a change to a paid plan from the next call on.
     metadata = {CHANGE_ID: change.id} if change.to_plan == catalog.floor.key else {}
     return dict(build_floor_subscription(organization, catalog, billing, metadata))
 

@@ -166,8 +166,8 @@ def withdraw_if_not_called(gateway: Gateway, change_id: str) -> Iterator[None]:
     """End the change if the gateway does not make its first call, because Stripe knows nothing of it then.
 
     A change that is still ``requested`` has made no call. From its second call on, and once the completion job has
-    begun it, it is ``processing``, and ending it could hide what Stripe did. So is one that has ended its plan already.
-    A repeated request with the same idempotency key begins a new change.
+    begun it, it is ``processing``, and ending it could hide what Stripe did. A downgrade that has
+    ended its plan is ``processing`` too. A repeated request with the same idempotency key begins a new change.
     """
     try:
         yield
@@ -278,7 +278,7 @@ def end_change(
 ) -> None:
     """End a change without success, unless another process has ended it already.
 
-    ``stale_subscription_id`` names a subscription that Stripe refused to change. The mirror must be out of date, so a
+    ``stale_subscription_id`` names a subscription that Stripe refused to change. Then the mirror is out of date, so a
     job refreshes it (``mirror/refresh.run_refresh_job``).
     """
     log.warning("change_without_success", change_id=change_id, state=state, code=error.code, exc_info=error)

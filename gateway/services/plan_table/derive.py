@@ -125,8 +125,9 @@ def derive_plan_state(
 ) -> PlanState:
     """Return an organization's plan state, derived from all its subscriptions and their unpaid ``invoices``.
 
-    ``charges`` are those that were refunded or disputed. ``current`` is the present state, if there is one. Its
-    standing remains while an unpaid invoice does not decide it.
+    Of the organization's ``charges``, those that were refunded or disputed count. ``current`` is the present state, if
+    there is one. While an unpaid invoice leaves the standing open, the present standing remains, within what that
+    invoice allows.
     """
     returned = [to_returned(each) for each in sorted(charges, key=lambda each: each.id) if is_returned(each)]
     subscription = select_current_subscription(subscriptions, plans)

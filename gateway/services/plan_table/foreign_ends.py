@@ -20,11 +20,12 @@ FOREIGN_ACTOR = "stripe"
 
 
 def build_foreign_end(
-    rows: OrganizationRows, before: PlanState, after: PlanState, floor: str, now: datetime
+    rows: OrganizationRows, before: PlanState, after: PlanState, floor: str, ended_at: datetime
 ) -> PlanChange | None:
     """Return the change that removed the metered items of a plan, or None if there were none.
 
-    A trial's usage is free. Whoever ends a whole subscription decides whether Stripe bills its usage (``invoice_now``).
+    ``ended_at`` is the time of the removal at Stripe. It tells which period's usage the removal billed. A trial's usage
+    is free. The call that ends a whole subscription decides whether Stripe bills its usage (``invoice_now``).
     https://docs.stripe.com/api/subscriptions/cancel
     """
     if before.requested_plan == floor or after.requested_plan != floor or TRIALING in (before.status, after.status):
@@ -46,8 +47,8 @@ def build_foreign_end(
         to_plan=floor,
         quantity=1,
         steps={MADE_FROM: [row.id], FINAL_USAGE: final},
-        created_at=now,
-        ended_at=now,
+        created_at=ended_at,
+        ended_at=ended_at,
     )
 
 

@@ -89,7 +89,7 @@ def update_plan_table(
                 if attribution.change_id is None:
                     # Stripe prorates this change as if each invoice will be paid.
                     wanted.append(jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER))
-                    record_foreign_end(session, rows, before, state, plans.floor, now)
+                    record_foreign_end(session, rows, before, state, plans.floor, seen.as_of)
         elif is_duplicate_changed(rows.subscriptions, plans):
             wanted.append(jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER))
         wanted += list_trial_jobs(organization_id, before.status if before is not None else None, state.status)
@@ -117,10 +117,10 @@ def record_state(rows: OrganizationRows, state: PlanState, attribution: Attribut
 
 
 def record_foreign_end(
-    session: Session, rows: OrganizationRows, before: PlanState | None, after: PlanState, floor: str, now: datetime
+    session: Session, rows: OrganizationRows, before: PlanState | None, after: PlanState, floor: str, ended_at: datetime
 ) -> None:
     """Let a job bill the usage of a plan that somebody else has left at Stripe (``jobs.BILL_USAGE``)."""
-    change = build_foreign_end(rows, before, after, floor, now) if before is not None else None
+    change = build_foreign_end(rows, before, after, floor, ended_at) if before is not None else None
     if change is not None:
         rows.changes[change.id] = change
         jobs.defer_usage_bill(session, change.id)

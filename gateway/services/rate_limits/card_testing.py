@@ -73,7 +73,7 @@ def build_counts(limits: Mapping[str, RateLimitItem], amount: int) -> dict[str, 
 
 
 def build_error(wait: int) -> RateLimited:
-    """Return the error of an organization that must wait so many seconds."""
+    """Return the error of an organization that must wait ``wait`` seconds."""
     return RateLimited(
         "The bank declined too many payments. Please try again later or contact the bank.",
         headers={"Retry-After": str(wait)},

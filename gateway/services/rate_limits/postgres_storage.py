@@ -28,9 +28,9 @@ class Request(local):
 class PostgresStorage(Storage):
     """Counts for fixed windows. ``limits`` finds the class by its scheme and passes the storage options on.
 
-    Flask-Limiter counts under one key after the other, and then asks for each window. That would cost a request nine
-    statements. ``begin_request`` counts under all keys with one statement and keeps the result until ``end_request``.
-    The methods that Flask-Limiter calls in between need no statement.
+    Flask-Limiter counts under one key after the other, and then asks for each window. A request would cost nine
+    statements that way. ``begin_request`` counts under all keys with one statement and keeps the result until
+    ``end_request``. The methods that Flask-Limiter calls in between need no statement.
     """
 
     STORAGE_SCHEME = [SCHEME]  # noqa: RUF012 - the base class declares it so

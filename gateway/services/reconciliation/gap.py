@@ -4,7 +4,7 @@ The walk goes from the newest event back to the last check, and a little further
 after one that happened later. New events do not disturb the walk, because they appear in front of its start. The time
 of its start counts as checked once the walk has reached its end and every page is committed.
 
-``wakeup.defer_drain`` queues the drain job after each page. ``webhooks.drain.drain`` then merges the events.
+``wakeup.defer_drain`` queues the drain job after each page. ``webhooks.drain.drain_batch`` then merges the events.
 """
 
 from collections import Counter

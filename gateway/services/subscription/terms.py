@@ -34,10 +34,10 @@ class PlanPrice:
         )
 
     @classmethod
-    def of_catalog(cls, price: CatalogPrice, stripe_id: str | None = None) -> Self:
+    def of_catalog(cls, price: CatalogPrice) -> Self:
         """Return the price of the catalogue."""
         return cls(
-            id=stripe_id,
+            id=None,
             unit_amount=price.unit_amount,
             currency=price.currency,
             interval=price.interval,

@@ -170,6 +170,7 @@ def record_outcomes(gateway: Gateway, outcomes: Sequence[Sent]) -> None:
                 refuse(row, outcome.reason, outcome.error, now)
             else:
                 row.next_attempt_at = now + min(FIRST_RETRY * (1 << min(row.attempts - 1, 16)), LONGEST_RETRY)
+        session.flush()  # the statement below reads these rows, and a text() flushes nothing
         # The plan of a report may have ended while it was sent. Stripe may have counted it too late to bill it.
         ended = find_ended(
             session, [each.report.id for each in outcomes if each.state is not None], gateway.catalog.floor.key

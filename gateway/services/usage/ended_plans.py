@@ -1,6 +1,7 @@
 """The usage of a plan that an organization has left. Stripe bills none of it after it has removed the metered items.
 
-Such usage is not sent any more. ``plan_changes.unbilled_usage`` bills what Stripe has not billed.
+Of such usage, only a report that Stripe may have billed in an earlier period is sent again.
+``plan_changes.unbilled_usage`` bills what Stripe has not billed.
 """
 
 import uuid
@@ -41,8 +42,8 @@ FIND_ENDED = text(f"""
     FROM usage_reports AS report JOIN plan_changes AS change ON {IS_OF_CHANGE}
     WHERE report.id = ANY(CAST(:ids AS uuid[])) AND change.state = 'applied' AND change.steps ? 'final_usage'
 """)  # nosec B608  # noqa: S608 - the conditions are ours
-# Their outcome is unknown, and nobody sends them again. An open report may get further events, and is claimed later.
-# Sorted, as every statement that locks several reports is.
+# Their outcome is unknown, and only one that Stripe may have billed in an earlier period is sent again. An open report
+# may get further events, and is claimed later. Sorted, as every statement that locks several reports is.
 TAKE_BACK = text(f"""
     WITH unsent AS (
         SELECT report.id FROM usage_reports AS report JOIN plan_changes AS change ON {IS_OF_CHANGE}

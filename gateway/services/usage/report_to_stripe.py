@@ -60,7 +60,7 @@ def send_due_reports(gateway: Gateway, stopping: Event) -> int:
 def send_all_reports(gateway: Gateway, organization_id: str) -> bool:
     """Send what an organization has used up to now. Return whether Stripe has counted or refused all of it.
 
-    A web request does this, too. The gate limits its time in this thread only, so no other thread sends.
+    Web requests call this. The gate bounds only the calling thread, so this sends one report after another.
     """
     while claimed := claim_reports(gateway, organization_id):
         outcomes = [try_report(gateway, each) for each in claimed]
@@ -96,23 +96,38 @@ def send_report(gateway: Gateway, report: ClaimedReport) -> Sent:
             if verdict is not Verdict.NOT_COUNTED or report.ended_by is not None:
                 return read_verdict(report, verdict)
             since = None
-        with calling_as(Priority.METER_EVENT), stripe_call():
-            gateway.stripe.v2.billing.meter_events.create(
-                {
-                    "event_name": event_name,
-                    "identifier": report.identifier,
-                    "payload": {"stripe_customer_id": report.customer_id, "value": str(report.quantity)},
-                    "timestamp": report.counts_at.isoformat().replace("+00:00", "Z"),
-                },
-                {"idempotency_key": report.idempotency_key},
-            )
+        if not create_meter_event(gateway, report, event_name):
+            return read_known(gateway, report, event_name)
     except StripeNotCalled as error:
         return Sent(report=report, error=error.detail, uncertain_since=since)
     except StripeUnavailable as error:
         return Sent(report=report, error=error.detail, uncertain_since=since or gateway.clock())
     except (StripeRejected, NotFound) as error:
-        return read_known(gateway, report, event_name) if is_duplicate(error) else read_refusal(report, error)
+        return read_refusal(report, error)
     return Sent(report=report, state="sent" if report.ended_by is None else "invoiced", moved_to=report.moved_to)
+
+
+def create_meter_event(gateway: Gateway, report: ClaimedReport, event_name: str) -> bool:
+    """Send the report. Return False if Stripe refused it because an earlier attempt has brought it there.
+
+    Raises StripeRejected, NotFound, StripeNotCalled and StripeUnavailable.
+    """
+    try:
+        with calling_as(Priority.METER_EVENT), stripe_call():
+            gateway.stripe.v2.billing.meter_events.create(
+                {
+                    "event_name": event_name,
+                    "identifier": report.identifier,
+                    "payload": {"stripe_customer_id": report.customer_id or "", "value": str(report.quantity)},
+                    "timestamp": report.counts_at.isoformat().replace("+00:00", "Z"),
+                },
+                {"idempotency_key": report.idempotency_key},
+            )
+    except (StripeRejected, NotFound) as error:
+        if not is_duplicate(error):
+            raise
+        return False
+    return True
 
 
 def compare(gateway: Gateway, report: ClaimedReport, event_name: str) -> Verdict:

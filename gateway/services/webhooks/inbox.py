@@ -1,6 +1,7 @@
 """Take Stripe's deliveries: verify, store, acknowledge. Nothing else runs between Stripe and the commit.
 
-The endpoint then calls ``wakeup.Wakeup.request_drain``. Later ``drain.drain_batch`` merges the stored events.
+The endpoint then calls ``wakeup.Wakeup.request_drain``, which enqueues the drain job. In the worker,
+``drain_loop.DrainLoop.run`` calls ``drain.drain_batch``, which merges the stored events.
 """
 
 from collections.abc import Collection, Sequence

@@ -18,7 +18,7 @@ MAX_RELIANCE = 1.0
 # Seconds that the last wake-up may take when the process ends. Without the limit, a database that does not answer would
 # block the process.
 CLOSE_TIMEOUT = 5.0
-OUTAGE_PAUSE = 1.0  # second before the wake-up tries the database again
+OUTAGE_PAUSE = 1.0  # seconds before the wake-up tries the database again
 
 log = structlog.get_logger()
 

@@ -100,6 +100,23 @@ def test_report_whose_sender_was_killed_is_not_counted_again(
     assert billed_calls(world, stripe_time, period_end + 32 * DAY) == [30, 0]
 
 
+def test_report_waits_while_stripe_shows_no_summaries(
+    world: World, period_end: datetime, stripe_time: StripeTime, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = pass_time(world, stripe_time, period_end - HOUR)
+    use(gateway, 30, period_end - HOUR)
+    [claimed] = claim_reports(gateway, "org_1")
+    assert send_report(gateway, claimed).state == "sent"
+    gateway = pass_time(world, stripe_time, period_end + 2 * HOUR)
+    world.fault("error_before", path="/v1/billing/meters/*/event_summaries", times=2)
+    report_later(gateway)
+    [report] = world.rows(UsageReport)
+    assert (report.state, report.uncertain_since is not None) == ("sending", True)
+    assert "usage_not_sent" not in caplog.text  # which reports an error of ours
+    report_later(pass_time(world, stripe_time, period_end + 3 * HOUR))
+    assert [each.state for each in world.rows(UsageReport)] == ["sent"]
+
+
 def test_usage_of_a_trial_stays_free(world: World, period_end: datetime, stripe_time: StripeTime) -> None:
     gateway = pass_time(world, stripe_time, period_end + 2 * HOUR)
     world.gateway.database.execute(update(Subscription).values(trial_end=period_end))
