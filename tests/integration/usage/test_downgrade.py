@@ -185,6 +185,7 @@ def test_usage_of_a_plan_left_in_the_dashboard_is_billed_once(world: World, plus
     change_at_stripe(world, items=[{"id": base.id, "price": free}, *gone])
     assert (plus.ok("GET", "/subscription")["plan"], billed_calls(world)) == ("free", 30)
     [ended] = [each.ended_at for each in world.rows(PlanChange) if each.actor == "stripe"]
+    assert ended is not None
     assert ended.microsecond == 0  # the time at Stripe. Ours may lie in the next period.
     report_usage(world, after=timedelta(minutes=5) + SEALED_AFTER)
     world.work()
