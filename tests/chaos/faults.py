@@ -119,7 +119,7 @@ FAULTS = (
     Fault(
         name="a worker hangs while it holds a batch",
         strike=hung_worker,
-        happens="Another worker keeps merging. The organizations of the batch wait until PostgreSQL ends it, 15 seconds.",
+        happens="Another worker keeps merging. The organizations of the batch wait until PostgreSQL ends it (15 s).",
         advice="Restart that worker.",
         in_doctor=r"is locked by session|jobs: \d+ stalled",
         in_metrics="gateway_organizations_locked [1-9]|gateway_jobs_stalled [1-9]",
