@@ -3,6 +3,7 @@
 import math
 import os
 import random
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -71,7 +72,17 @@ def die(_status: int) -> None:
 
 @contextmanager
 def in_one_time(clock: OneClock, source: random.Random) -> Iterator[None]:
-    """Let the standard library read ``clock``, draw from ``source`` and start no thread for the gateway's usage."""
+    """Let the standard library read ``clock``, draw from ``source`` and start no thread for the gateway's usage.
+
+    Threads that other tests have left keep their own time and randomness. One that sleeps would move the clock.
+    """
+    here = threading.get_ident()
+
+    def only_here(simulated: Callable[..., R], real: Callable[..., R]) -> Callable[..., R]:
+        def call(*arguments: Any) -> R:
+            return (simulated if threading.get_ident() == here else real)(*arguments)
+
+        return call
 
     def draw_uuid() -> uuid.UUID:
         return uuid.UUID(int=source.getrandbits(128), version=4)
@@ -79,10 +90,10 @@ def in_one_time(clock: OneClock, source: random.Random) -> Iterator[None]:
     state = random.getstate()
     random.seed(source.getrandbits(64))
     with (
-        patch.object(time, "time", clock),
-        patch.object(time, "monotonic", clock),
-        patch.object(time, "sleep", clock.sleep),
-        patch.object(uuid, "uuid4", draw_uuid),
+        patch.object(time, "time", only_here(clock, time.time)),
+        patch.object(time, "monotonic", only_here(clock, time.monotonic)),
+        patch.object(time, "sleep", only_here(clock.sleep, time.sleep)),
+        patch.object(uuid, "uuid4", only_here(draw_uuid, uuid.uuid4)),
         # Not os.urandom, of which SQLAlchemy draws a name for each query that it has not compiled before.
         patch.object(_api_requestor, "_generate_idempotency_key", lambda: draw_uuid().hex),
         patch.object(os, "_exit", die),
