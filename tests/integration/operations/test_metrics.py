@@ -27,6 +27,7 @@ from gateway.services.reconciliation.differences import Cause
 from gateway.services.webhooks import endpoint_check
 from handlers import HANDLERS
 from tests.support.clock import StripeTime
+from tests.support.leaks import find_leaks
 from tests.support.metrics import parse, scrape
 from tests.support.plans import on_plus
 from tests.support.processes import free_port
@@ -246,3 +247,4 @@ def test_counts_of_all_processes_are_added_up(world: World, tmp_path: Path) -> N
         server.send_signal(signal.SIGTERM)
         server.wait(30)
     assert not list(tmp_path.glob("gateway-metrics-*"))
+    assert find_leaks(log.read_text()) == []
