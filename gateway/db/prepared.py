@@ -66,7 +66,7 @@ class Entity(NamedTuple):
         return shown
 
     def load(self, row: Row) -> object:
-        """Return an object that notes what is changed from now on."""
+        """Return an object that records its changes from now on."""
         loaded: object = self.manager.new_instance()
         vars(loaded).update(zip(self.names, row[self.columns], strict=True))
         return loaded

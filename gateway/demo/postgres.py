@@ -37,7 +37,7 @@ def embedded_postgres(directory: Path, *, keep: bool = False) -> Iterator[str]:
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     require_space(directory.parent)
-    # The package locks one file for all users of a machine. After root, nobody else could open it.
+    # The package locks one file for all users of a machine. If root creates it, nobody else can open it.
     postgres_server.PostgresServer._lock = InterProcessLock(directory.parent / "postgres.lock")  # noqa: SLF001 - see above
     # The package stops the server with its last user. A killed one is still listed, and would keep it running.
     (directory / ".handle_pids.json").unlink(missing_ok=True)

@@ -45,7 +45,7 @@ class Sample(NamedTuple):
 
 @dataclass
 class Contender:
-    """What is measured, and its processes by name."""
+    """A system that is measured, and its processes by name."""
 
     name: str
     run: Callable[[Sequence[bytes], int], object]

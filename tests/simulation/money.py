@@ -96,7 +96,7 @@ class Books:
         return is_wanted and not is_scheduled(life)
 
     def list_billed(self, customer: str) -> Iterator[tuple[str, int]]:
-        """Yield what is on the customer's invoices, and what waits for one, with the meter of what is usage."""
+        """Yield each amount on the customer's invoices or waiting for one, with its meter if it is usage."""
         items = {each["id"]: each for each in self.world.stripe.list_all("invoiceitem", customer)}
         for invoice in self.world.stripe.list_all("invoice", customer):
             if invoice["status"] != "void":
@@ -141,7 +141,7 @@ def check_received(world: "Simulation", customer: str) -> None:
     for each in invoices:
         if each["status"] != "draft":
             assert each["amount_due"] == each["amount_paid"] + each["amount_remaining"], f"{each['id']} does not add up"
-            # What is not due moved the customer's balance. A credit note on a paid invoice moves it apart.
+            # The rest of the total moved the customer's balance. Credit notes on paid invoices move it separately.
             due = each["total"] - each["pre_payment_credit_notes_amount"]
             moved = each["starting_balance"] - each["ending_balance"]
             assert each["amount_due"] == due + moved, (

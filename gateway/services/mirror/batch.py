@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import cache
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -22,7 +21,7 @@ from gateway.services.mirror.dependents import (
 from gateway.services.mirror.locks import CATALOG_KINDS, find_subscribers, lock_catalog, lock_organizations
 from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Verdict, decide_order
 from gateway.services.mirror.outcome import OUTCOME_OF_VERDICT, Outcome
-from gateway.services.mirror.tables import KINDS, read_order, write_order
+from gateway.services.mirror.tables import KINDS, build_query, read_order, write_order
 from gateway.services.plan_table import writer
 from gateway.services.plan_table.rows import OrganizationRows, load_organization_rows, rank_plans
 from gateway.services.plan_table.selection import Plans
@@ -295,10 +294,3 @@ class Batch:
             self.affected.setdefault(row.organization_id, snapshot.seen)
         elif isinstance(row, Plan):
             self.affected.update(dict.fromkeys(self.subscribers, snapshot.seen))
-
-
-@cache
-def build_query(kind: str) -> Prepared:
-    """Return the statement that reads the stored rows of one kind by their ids."""
-    model = KINDS[kind].model
-    return Prepared(select(model).where(among_those(model.__table__.columns[KINDS[kind].key], "ids")))

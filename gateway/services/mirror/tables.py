@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
 from types import MappingProxyType
+
+from sqlalchemy import select
 
 from gateway.db.models import (
     Charge,
@@ -18,6 +20,8 @@ from gateway.db.models import (
     Subscription,
     UpcomingInvoice,
 )
+from gateway.db.prepared import Prepared
+from gateway.db.queries import among_those
 from gateway.services.mirror.ordering import Order
 from gateway.stripe_api.snapshots import (
     ChargeSnapshot,
@@ -106,3 +110,10 @@ def write_order(row: Mirrored, order: Order) -> None:
         row.source = order.source
     if stored.get("rank") != order.rank:
         row.rank = order.rank
+
+
+@cache
+def build_query(kind: str) -> Prepared:
+    """Return the statement that reads the stored rows of one kind by their ids."""
+    model = KINDS[kind].model
+    return Prepared(select(model).where(among_those(model.__table__.columns[KINDS[kind].key], "ids")))

@@ -11,7 +11,8 @@ from gateway.db.prepared import Prepared
 from gateway.errors import NotFound
 from gateway.services.plan_table.attribution import CHANGE_ID
 from gateway.services.runtime import Caller, Gateway
-from gateway.services.subscription.plan_details import SELECT_DETAILS, DetailsRow, PlanDetails, build_plan_details
+from gateway.services.subscription.details_row import SELECT_DETAILS, DetailsRow
+from gateway.services.subscription.plan_details import PlanDetails, build_plan_details
 
 REQUESTED_CHANGE = aliased(PlanChange)
 CHANGE_AND_DETAILS = Prepared(
