@@ -21,8 +21,8 @@ test: install                 ## run everything that CI runs
 	@$(MAKE) --no-print-directory tests
 
 test-long: install            ## run the tests that take too long for every change
-	$(BIN)/pytest -m long $(ARGS)
-	STATEFUL_EXAMPLES=100 $(BIN)/pytest tests/stateful $(ARGS)
+	$(BIN)/pytest -m long --timeout 0 $(ARGS)
+	STATEFUL_EXAMPLES=100 $(BIN)/pytest tests/stateful --timeout 0 $(ARGS)
 
 screenshots: install          ## write the states of the Billing page to .screenshots, in light and dark, narrow and wide
 	SCREENSHOTS=.screenshots $(BIN)/pytest -n 0 -m "" tests/browser $(ARGS)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import BytesIO
-from typing import Self
+from typing import Any, Self
 
 from flask import Flask
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
@@ -124,6 +124,16 @@ class Server(ThreadedWSGIServer):
         with socket.create_server((HOST, port)) as bound:
             super().__init__(HOST, bound.getsockname()[1], app, handler=_Handler, fd=bound.fileno())
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Note the connection before its thread starts. ``server_close`` must not miss one that it then waits for."""
+        self.open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget the connection, whose thread ends."""
+        self.open.discard(request)
+        super().shutdown_request(request)
+
     def server_close(self) -> None:
         """Hang up on clients that keep their connections, and wait for the threads that still answer."""
         for connection in list(self.open):
@@ -136,14 +146,6 @@ class _Handler(WSGIRequestHandler):
     """Answers requests and keeps the connection, as Stripe does. Werkzeug would close it after each answer."""
 
     disable_nagle_algorithm = True  # waiting for more to send would cost 40 ms per answer
-
-    def setup(self) -> None:
-        super().setup()
-        self.server.open.add(self.connection)  # type: ignore[attr-defined]  # it is our Server
-
-    def finish(self) -> None:
-        self.server.open.discard(self.connection)  # type: ignore[attr-defined]  # it is our Server
-        super().finish()
 
     def run_wsgi(self) -> None:
         """Read the whole request, because the next one follows it on the connection. Send the answer in one write."""
