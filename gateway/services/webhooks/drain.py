@@ -155,7 +155,7 @@ def claim_events(session: Session, now: datetime, event_ids: Sequence[str] | Non
         select(*(getattr(WebhookEvent, name) for name in ClaimedEvent._fields))
         .where(WebhookEvent.state.in_(DUE_STATES), WebhookEvent.next_attempt_at <= now)
         .where(WebhookEvent.waits_for.is_(None))
-        .order_by(WebhookEvent.next_attempt_at)
+        .order_by(WebhookEvent.next_attempt_at, WebhookEvent.id)  # by id too, so that a simulated run can be repeated
         .limit(BATCH)
         .with_for_update(skip_locked=True)
     )
