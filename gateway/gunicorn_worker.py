@@ -3,6 +3,8 @@
 gunicorn's own worker gives a connection to a thread with its first byte. The thread then waits for the rest of the
 request without a limit, so a client per thread stops the process. Here the event loop collects each request, and a
 thread gets it when it is complete. The loop also waits for clients that are slow to close their connection.
+
+Deliveries from Stripe have a thread of their own. It takes all that have arrived, and one commit stores them.
 """
 
 import errno
@@ -10,8 +12,8 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -21,15 +23,15 @@ from gunicorn.http.errors import (
     ExpectationFailed,
     LimitRequestHeaders,
     LimitRequestLine,
-    NoMoreData,
     ParseException,
     UnsupportedTransferCoding,
 )
-from gunicorn.http.unreader import Unreader
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from gateway import problems
+from gateway.exchange import Connection, Exchange
 from gateway.incoming import BodyTooLarge, HeadTooLarge, Incoming, RequestTooSlow
+from gateway.services.webhooks.endpoint_check import WEBHOOK_PATH
 
 REQUEST_TIMEOUT = 15.0  # seconds in which a request must arrive completely
 ANSWER_TIMEOUT = 10.0  # seconds in which a client must take an answer
@@ -38,6 +40,7 @@ PIECE = 64 * 1024
 # Each has a thread of its own. Requests that wait for a lock or for Stripe may hold all other threads, and readiness
 # waits for a lost database. A supervisor that got no answer from liveness would kill a process that only waits.
 PROBES = (b"/health/live", b"/health/ready")
+DELIVERIES = WEBHOOK_PATH.encode()
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 NOTHING_TO_ACCEPT = (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK)
 STATUSES: dict[type[Exception], int] = {
@@ -51,30 +54,6 @@ STATUSES: dict[type[Exception], int] = {
 }
 
 
-class Incomplete(ParseException):
-    """gunicorn's parser asks for more bytes than the complete request has, so the request is malformed."""
-
-
-class Received(Unreader):
-    """The bytes of a request that arrived. A thread never reads from the socket, where it would have to wait."""
-
-    def chunk(self, size_hint: int | None = None) -> bytes:  # noqa: ARG002 - the parser passes it
-        """Raise Incomplete, because there are no further bytes."""
-        raise Incomplete
-
-
-class Connection(TConn):
-    """A connection, and the request that arrives on it."""
-
-    incoming: Incoming
-
-    def init(self) -> None:
-        """Create the parser, and let it read only the bytes that arrived."""
-        if not self.initialized:
-            super().init()
-            self.parser.unreader = Received()
-
-
 class GatewayWorker(ThreadWorker):
     """The worker class of ``gateway serve``.
 
@@ -86,6 +65,9 @@ class GatewayWorker(ThreadWorker):
         """Begin without connections."""
         self.closing_conns: deque[Connection] = deque()
         self.probe_threads: Mapping[bytes, Executor] = {path: ThreadPoolExecutor(1) for path in PROBES}
+        self.deliveries: list[Connection] = []
+        self.is_delivering = False
+        self.delivery_thread = ThreadPoolExecutor(1)
         super().init_process()
 
     def accept(self, listener: socket.socket) -> None:
@@ -100,10 +82,27 @@ class GatewayWorker(ThreadWorker):
         self.receive(Connection(self.cfg, client, address, listener.getsockname()))
 
     def enqueue_req(self, conn: Connection) -> None:
-        """Give a complete request to a thread."""
+        """Give a complete request to a thread. Deliveries from Stripe wait for the end of the event loop's turn."""
+        if conn.incoming.target == DELIVERIES:
+            self.deliveries.append(conn)
+            return
         threads = self.probe_threads.get(conn.incoming.target, self.tpool)
         answered = threads.submit(self.handle, conn)
         answered.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Handle what has happened, then give the deliveries to their thread. Those that arrive meanwhile follow."""
+        super().wait_for_and_dispatch_events(timeout)
+        if self.deliveries and not self.is_delivering:
+            group, self.deliveries, self.is_delivering = self.deliveries, [], True
+            answered = self.delivery_thread.submit(self.handle_deliveries, group)
+            answered.add_done_callback(lambda done: self.method_queue.defer(self.finish_deliveries, group, done))
+
+    def finish_deliveries(self, group: Sequence[Connection], answered: Future[list[bool]]) -> None:
+        """Keep or close the connections of answered deliveries. Runs in the event loop."""
+        self.is_delivering = False
+        for conn, keeps in zip(group, answered.result(), strict=True):
+            self.release(conn, keeps=keeps)
 
     def receive(self, conn: Connection, data: bytes | None = None) -> None:
         """Receive a request, of which ``data`` is here already."""
@@ -184,15 +183,20 @@ class GatewayWorker(ThreadWorker):
                 self.drop(self.take(queue, queue[0]))
                 return
 
-    def finish_request(self, conn: Connection, fs: Any) -> None:
-        """Keep the connection for its next request, or close it. Runs in the event loop."""
-        keeps = not fs.cancelled() and fs.exception() is None and fs.result()
+    def finish_request(self, conn: Connection, fs: Future[bool]) -> None:
+        """Keep or close the connection of an answered request. Runs in the event loop."""
+        self.release(conn, keeps=not fs.cancelled() and fs.exception() is None and fs.result())
+
+    def release(self, conn: Connection, *, keeps: bool) -> None:
+        """Keep a connection for its next request, or close it."""
         if not keeps:
             self.close_slowly(conn)
         elif following := conn.parser.unreader.take_buffered():
             self.receive(conn, following)
         else:
-            super().finish_request(conn, fs)
+            conn.sock.setblocking(False)
+            seconds = self.cfg.keepalive if self.alive else min(self.cfg.keepalive, STOP_KEEPALIVE_LINGER)
+            self.put(self.keepalived_conns, conn, seconds, self.on_client_socket_readable)
 
     def close_slowly(self, conn: Connection) -> None:
         """Send FIN, and close when the client has closed its side. Closing earlier could cut off our last answer.
@@ -209,19 +213,20 @@ class GatewayWorker(ThreadWorker):
 
     def handle(self, conn: Connection) -> bool:
         """Answer a complete request in a thread. Return whether the connection can be kept."""
-        request = None
-        try:
-            conn.init()
-            conn.sock.settimeout(ANSWER_TIMEOUT)
-            conn.parser.unreader.unread(conn.incoming.request())
-            request = next(conn.parser)
-            request._expected_100_continue = False  # noqa: SLF001 - the event loop has sent it
-            return self.handle_request(request, conn) and ends_with_its_body(conn)
-        except (StopIteration, NoMoreData, OSError) as error:
-            self.log.debug("Closing connection. %s", error)
-        except Exception as error:  # noqa: BLE001 - answered and logged there
-            self.handle_error(request, conn.sock, conn.client, error)
-        return False
+        exchange = Exchange(self, conn, ANSWER_TIMEOUT)
+        exchange.begin()
+        return exchange.finish()
+
+    def handle_deliveries(self, group: Sequence[Connection]) -> list[bool]:
+        """Answer deliveries in their thread. One commit stores all of them.
+
+        An answer must be taken at once, because the other deliveries wait for it. It always fits into the socket's
+        buffer, unless the client does not read its answers.
+        """
+        exchanges = [Exchange(self, conn, send_timeout=0) for conn in group]
+        for each in exchanges:
+            each.begin()
+        return [each.finish() for each in exchanges]
 
     def handle_error(self, _req: object, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Answer a request that never reached the application with a problem.
@@ -236,14 +241,6 @@ class GatewayWorker(ThreadWorker):
             self.log.error("Request crashed", exc_info=exc)
         with suppress(OSError):
             util.write_nonblock(client, answer(status, getattr(self.wsgi, "config", {}).get(problems.HEADERS, {})))
-
-
-def ends_with_its_body(conn: Connection) -> bool:
-    """Return whether the next request begins where the answered one ends, so that the connection can be kept."""
-    try:
-        return bool(conn.parser.finish_body())
-    except ParseException:
-        return False
 
 
 def read(conn: Connection) -> bytes | None:

@@ -1,6 +1,7 @@
 """WSGI middleware that names each request in the logs and in its answer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from structlog.contextvars import bind_contextvars, clear_contextvars
@@ -19,9 +20,9 @@ class Trail:
         self._application = application
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer one request.
+        """Answer one request. Its span ends with its answer.
 
-        What is bound stays until the thread's next request, because gunicorn logs the access after this call.
+        What is bound stays until the next request in this context, because gunicorn logs the access after this call.
         """
         request_id = choose_request_id(environ)
         clear_contextvars()
@@ -33,5 +34,16 @@ class Trail:
             note(status=int(status.partition(" ")[0]))
             return start_response(status, [*headers, (HEADER, request_id)], *error)
 
-        with telemetry.span("request", environ.get("HTTP_TRACEPARENT"), request_id=request_id, **about) as note:
-            return self._application(environ, start)
+        with ExitStack() as stack:
+            parent = environ.get("HTTP_TRACEPARENT")
+            note = stack.enter_context(telemetry.span("request", parent, request_id=request_id, **about))
+            parts = self._application(environ, start)
+            return end_with(parts, stack.pop_all())
+
+
+def end_with(parts: Iterable[bytes], stack: ExitStack) -> Iterator[bytes]:
+    """Yield the parts of an answer, then close it and ``stack``."""
+    with stack:
+        if hasattr(parts, "close"):
+            stack.callback(parts.close)
+        yield from parts

@@ -3,7 +3,7 @@
 Deliveries are most of the requests. They pass in front of Flask, whose dispatch would cost as much as all the rest.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from werkzeug import Request
@@ -19,6 +19,9 @@ from gateway.services.webhooks.endpoint_check import WEBHOOK_PATH
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from gateway.services.webhooks.group_commit import PendingRow
+    from gateway.services.webhooks.inbox import InboxRow
+
 
 class WebhookIngress:
     """WSGI middleware that answers Stripe's deliveries, and passes every other request to the application."""
@@ -31,23 +34,39 @@ class WebhookIngress:
         self._acknowledgement = [("Content-Length", "0"), *headers.items()]
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Take one delivery. Answer 200 only after the commit, because Stripe redelivers after any other status."""
+        """Take one delivery. Whoever iterates the answer waits for its commit.
+
+        So the web worker first calls this for all deliveries that have arrived, and one commit stores them.
+        """
         if environ["PATH_INFO"] != WEBHOOK_PATH:
             return self._application(environ, start_response)
         try:
-            self._receive(environ)
+            delivery = self._read(environ)
         except Exception as error:  # noqa: BLE001 - rendered and, if unexpected, logged there
-            problem = problems.render(error)
-            problem.headers.update(self._headers)
-            DELIVERIES.labels(str(problem.status_code)).inc()
-            return problem(environ, start_response)
-        DELIVERIES.labels("200").inc()
-        start_response("200 OK", self._acknowledgement[:])
-        return []
+            return self._refuse(error, environ, start_response)
+        return self._acknowledge(delivery, environ, start_response)
 
-    def _receive(self, environ: "WSGIEnvironment") -> None:
+    def _read(self, environ: "WSGIEnvironment") -> "PendingRow[InboxRow]":
         if environ["REQUEST_METHOD"] != "POST":
             raise MethodNotAllowed(["POST"])
         body = read_whole_body(Request(environ), WEBHOOK_MAX_BYTES)
-        if self._web.inbox.receive(body, environ.get("HTTP_STRIPE_SIGNATURE")):
-            self._web.wakeup.request_drain()
+        return self._web.inbox.add(body, environ.get("HTTP_STRIPE_SIGNATURE"))
+
+    def _acknowledge(
+        self, delivery: "PendingRow[InboxRow]", environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterator[bytes]:
+        """Answer 200 only after the commit, because Stripe redelivers after any other status."""
+        try:
+            if self._web.inbox.commit(delivery):
+                self._web.wakeup.request_drain()
+        except Exception as error:  # noqa: BLE001 - rendered and, if unexpected, logged there
+            yield from self._refuse(error, environ, start_response)
+        else:
+            DELIVERIES.labels("200").inc()
+            start_response("200 OK", self._acknowledgement[:])
+
+    def _refuse(self, error: Exception, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        problem = problems.render(error)
+        problem.headers.update(self._headers)
+        DELIVERIES.labels(str(problem.status_code)).inc()
+        return problem(environ, start_response)

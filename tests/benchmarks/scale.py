@@ -54,7 +54,7 @@ def measure_events(gateway: Gateway, organizations: int) -> Figures:
     heads = [delivery.partition(b"\r\n\r\n") for delivery in bulk_events.requests(EVENTS, organizations)]
     deliveries = iter([(body, head.decode().partition("Stripe-Signature: ")[2].split()[0]) for head, _, body in heads])
     with closing(Inbox(gateway, HANDLERS)) as inbox:
-        acknowledged = timed(lambda: inbox.receive(*next(deliveries)), EVENTS)
+        acknowledged = timed(lambda: inbox.commit(inbox.add(*next(deliveries))), EVENTS)
     batches = []
     while True:
         began = time.perf_counter()

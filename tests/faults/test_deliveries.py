@@ -1,5 +1,6 @@
 """Real processes receive duplicate, concurrent, out-of-order, late and foreign deliveries."""
 
+import json
 import random
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -71,6 +72,20 @@ def test_same_event_on_eight_connections_has_one_row_and_one_effect(
     eventually(running.all_done)
     assert running.states(event_id) == ["done"]
     assert history(running, organization_id) == [("free", 1), ("free", 7)]
+
+
+def test_deliveries_of_one_commit_are_logged_with_their_own_ids(
+    running: Deployment, organization_id: str, subscription: Json
+) -> None:
+    ids = [f"evt_{number}_{organization_id}" for number in range(80)]
+    bodies = [updated(subscription, event_id, later=60, quantity=7) for event_id in ids]
+    with ThreadPoolExecutor(16) as connections:
+        answers = list(connections.map(running.deliver, bodies))
+    sent = {event_id: answer.headers["X-Request-Id"] for event_id, answer in zip(ids, answers, strict=True)}
+    lines = [json.loads(line) for line in running.said().splitlines()]
+    logged = [line for line in lines if line["event"] == "request" and line.get("event_id") in sent]
+    assert {line["event_id"]: line["request_id"] for line in logged} == sent
+    assert len(logged) == len(sent)
 
 
 def test_one_change_under_two_event_ids_has_one_effect(

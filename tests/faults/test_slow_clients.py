@@ -3,8 +3,10 @@
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 
+import orjson
 import pytest
 import requests
 
@@ -17,6 +19,14 @@ from tests.support.deployment import Deployment
 SLOW = WORKERS * THREADS + 6
 PROMPT = 5  # seconds in which another client must have its answer
 BODY = "Content-Length: 100"
+EVENT = {
+    "object": "event",
+    "type": "charge.succeeded",
+    "api_version": "2026-10-28.endive",
+    "created": 1,
+    "livemode": False,
+    "data": {"object": {"id": "ch_1", "object": "charge"}},
+}
 BEGINNINGS = {
     "nothing": b"",
     "a byte": b"P",
@@ -74,6 +84,25 @@ def test_clients_that_do_not_read_hold_threads_only_for_a_while(running: Deploym
     with connected(running.port, SLOW, request * 100, receive_buffer=4096):
         health = f"http://127.0.0.1:{running.port}/health/live"
         assert requests.get(health, timeout=2 * ANSWER_TIMEOUT + PROMPT).ok
+
+
+def test_clients_that_do_not_read_hold_up_no_delivery(running: Deployment) -> None:
+    unsigned = head("POST /webhooks/stripe", "Content-Length: 2") + b"{}"
+
+    def flood(client: socket.socket) -> None:
+        with suppress(ConnectionError):  # the gateway hangs up
+            while True:
+                client.sendall(unsigned * 100)
+
+    with connected(running.port, 4, b"", receive_buffer=4096) as clients, ThreadPoolExecutor(4) as threads:
+        floods = [threads.submit(flood, each) for each in clients]
+        number = 0
+        while not all(each.done() for each in floods):
+            number += 1
+            answer = running.deliver(orjson.dumps({**EVENT, "id": f"evt_flood_{number}"}))
+            assert (answer.status_code, answer.elapsed.total_seconds() < PROMPT) == (200, True)
+        for each in floods:
+            each.result()
 
 
 def test_more_clients_than_connections_cannot_keep_others_out(running: Deployment) -> None:

@@ -25,7 +25,8 @@ def exporter() -> Iterator[InMemorySpanExporter]:
 
 def upgrade(world: World) -> int:
     headers = {"Authorization": f"Bearer {world.token()}", **HEADERS}
-    return world.client.patch("/v1/subscription", json={"plan": "plus"}, headers=headers).status_code
+    with world.client.patch("/v1/subscription", json={"plan": "plus"}, headers=headers) as answer:
+        return answer.status_code
 
 
 def read_trace(exporter: InMemorySpanExporter) -> dict[str, list[ReadableSpan]]:

@@ -19,7 +19,7 @@ from gateway.db.writer import Parameter, Writer
 from gateway.errors import WebhookRefused
 from gateway.metrics import SIGNATURES
 from gateway.services.runtime import Gateway
-from gateway.services.webhooks.group_commit import GroupCommit
+from gateway.services.webhooks.group_commit import GroupCommit, PendingRow
 from gateway.services.webhooks.refusals import Refusals
 from gateway.services.webhooks.thin import TASKS
 from gateway.stripe_api import json_text
@@ -77,11 +77,10 @@ class Inbox:
         self._commits = GroupCommit(self._store)
         self._refusals = Refusals(gateway.database)
 
-    def receive(self, body: bytes, signature: str | None) -> bool:
-        """Store one delivery. Return whether the drain has something to do. When this returns, it is committed.
+    def add(self, body: bytes, signature: str | None) -> PendingRow[InboxRow]:
+        """Verify one delivery, and let its row join the next commit. Raises WebhookRefused.
 
-        A redelivery changes nothing, unless the event has failed. A failed event becomes due again immediately.
-        Raises WebhookRefused (nothing is stored) and DatabaseUnavailable (Stripe will deliver it again).
+        The caller continues with ``commit``. Between the two, further deliveries may join the same commit.
         """
         now = self._gateway.clock()
         try:
@@ -91,9 +90,19 @@ class Inbox:
             raise
         row = build_row(self._gateway, body, now)
         bind_contextvars(event_id=row.id)
-        is_handled = row.type in self._handled or row.type in TASKS
-        self._commits.add(row if is_handled else without_payload(row))
-        return is_handled
+        return self._commits.add(row if self._is_handled(row) else without_payload(row))
+
+    def commit(self, delivery: PendingRow[InboxRow]) -> bool:
+        """Return when the delivery is committed. The value says whether the drain has something to do.
+
+        A redelivery changes nothing, unless the event has failed. A failed event becomes due again immediately.
+        Raises DatabaseUnavailable (Stripe will deliver it again).
+        """
+        self._commits.wait(delivery)
+        return self._is_handled(delivery.row)
+
+    def _is_handled(self, row: InboxRow) -> bool:
+        return row.type in self._handled or row.type in TASKS
 
     def close(self) -> None:
         """Close the connection."""

@@ -147,11 +147,11 @@ def test_webhook_waits_briefly_for_a_locked_inbox(world: World, monkeypatch: pyt
         with world.gateway.database.transaction() as session:
             session.execute(text("LOCK TABLE webhook_events"))
             with pytest.raises(DatabaseUnavailable):
-                inbox.receive(body, signature(body.decode()))
+                inbox.commit(inbox.add(body, signature(body.decode())))
             monkeypatch.setattr(writer, "LOCK_TIMEOUT", "SET lock_timeout = '20s'")
             with pytest.raises(DatabaseUnavailable):  # it waits for less, because the inbox was locked just now
-                inbox.receive(body, signature(body.decode()))
-        assert inbox.receive(body, signature(body.decode()))
+                inbox.commit(inbox.add(body, signature(body.decode())))
+        assert inbox.commit(inbox.add(body, signature(body.decode())))
 
 
 def test_webhook_without_a_database_is_503(world: World) -> None:

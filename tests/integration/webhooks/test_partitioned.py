@@ -43,7 +43,7 @@ def gateway(config: Config) -> Iterator[Gateway]:
 
 def receive(inbox: Inbox, event_id: str) -> None:
     body = json.dumps(payload("customer.updated") | {"id": event_id})
-    inbox.receive(body.encode(), signature(body))
+    inbox.commit(inbox.add(body.encode(), signature(body)))
 
 
 def test_partitioned_inbox_works_as_before(gateway: Gateway) -> None:

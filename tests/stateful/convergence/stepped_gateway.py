@@ -123,7 +123,7 @@ class SteppedGateway:
         """Deliver an event with a signature, as Stripe does."""
         body = orjson.dumps(event).decode()
         signature = WebhookSignature.generate_signature_header(body, SECRET, int(self.now().timestamp()))
-        self.inbox.receive(body.encode(), signature)
+        self.inbox.commit(self.inbox.add(body.encode(), signature))
         self.delivered.add(event["id"])
 
     def drain(self) -> None:

@@ -28,14 +28,19 @@ class HeldStore:
             raise ValueError("unlucky")
 
 
+def commit(commits: GroupCommit[int], row: int) -> None:
+    """Add a row and wait for it, as a thread does."""
+    commits.wait(commits.add(row))
+
+
 def add_during_first_commit(
     store: HeldStore, commits: GroupCommit[int], pool: ThreadPoolExecutor, rows: range
 ) -> list[Future[None]]:
     """Add row 0, and add the other rows while the store commits it."""
-    first = pool.submit(commits.add, 0)
+    first = pool.submit(commit, commits, 0)
     assert store.started.wait(10)
-    others = [pool.submit(commits.add, row) for row in rows]
-    while len(commits._waiting) < len(rows):  # noqa: SLF001 - there is no public way to see that they wait
+    others = [pool.submit(commit, commits, row) for row in rows]
+    while len(commits._added) < len(rows):  # noqa: SLF001 - there is no public way to see that they wait
         pass
     store.resume.set()
     return [first, *others]
@@ -56,7 +61,7 @@ def test_a_failing_row_fails_alone() -> None:
     with ThreadPoolExecutor(4) as pool:
         done = add_during_first_commit(store, commits, pool, range(12, 15))
         assert [each.exception(10) is None for each in done] == [True, True, False, True]
-    commits.add(15)
+    commit(commits, 15)
     assert store.groups[-1] == [15]
 
 
@@ -64,18 +69,35 @@ def test_a_lone_row_is_committed_immediately_or_raises() -> None:
     store = HeldStore()
     store.resume.set()
     commits = GroupCommit(store.write)
-    commits.add(1)
+    commit(commits, 1)
     with pytest.raises(ValueError, match="unlucky"):
-        commits.add(13)
+        commit(commits, 13)
     assert store.groups == [[1], [13]]
 
 
-def test_under_load_each_row_is_written_before_add_returns() -> None:
+def test_rows_that_are_added_before_anyone_waits_form_one_group() -> None:
+    store = HeldStore()
+    store.resume.set()
+    commits = GroupCommit(store.write)
+    added = [commits.add(row) for row in range(12, 16)]
+    results = []
+    for each in added:
+        try:
+            commits.wait(each)
+        except ValueError as error:
+            results.append(str(error))
+        else:
+            results.append("stored")
+    assert store.groups == [[12, 13, 14, 15], [12], [13], [14], [15]]
+    assert results == ["stored", "unlucky", "stored", "stored"]
+
+
+def test_under_load_each_row_is_written_before_the_wait_ends() -> None:
     written: set[int] = set()
     commits = GroupCommit(written.update)
 
     def request(row: int) -> bool:
-        commits.add(row)
+        commit(commits, row)
         return row in written
 
     with ThreadPoolExecutor(16) as pool:
