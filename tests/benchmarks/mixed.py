@@ -26,7 +26,7 @@ from tests.benchmarks.sync_engine import sync_engine
 from tests.support import bulk_events, mixed_events
 from tests.support.wait import eventually
 
-ROUNDS, SLICE = 3, 2_000
+ROUNDS, SLICE = 3, 6_000  # some seconds a round, so that the start of a drain counts little
 CONNECTIONS = (8, 32)
 ORGANIZATIONS = (1_000, 100_000)
 LONGEST, POLL_INTERVAL = 120, 0.01  # seconds
