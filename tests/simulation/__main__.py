@@ -22,6 +22,11 @@ from gateway.logging import configure_logging
 from tests.simulation.invariants import digest
 from tests.simulation.simulation import Simulation
 
+SWITCHED_OFF = (
+    *("fsync", "full_page_writes", "synchronous_commit"),
+    *("autovacuum", "track_counts", "track_activities", "update_process_title"),
+)
+
 
 def main() -> None:
     """Run the seeds. Exit with status 1 at the first that violates an invariant."""
@@ -48,7 +53,7 @@ def temporary_database() -> Iterator[str]:
         embedded_postgres(Path(directory) / "pg") as url,
     ):
         with psycopg.connect(url, autocommit=True) as connection:  # no run crashes it, so it need not wait for the disk
-            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            for setting in SWITCHED_OFF:
                 connection.execute(f"ALTER SYSTEM SET {setting} = off")
             connection.execute("SELECT pg_reload_conf()")
         database = Database(url)

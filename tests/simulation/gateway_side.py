@@ -6,17 +6,19 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import jwt
 import orjson
 import psycopg
 from procrastinate.retry import RetryStrategy
-from sqlalchemy import Row, TextClause, event, text
+from psycopg._preparing import PrepareManager
+from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 from stripe import WebhookSignature
@@ -26,6 +28,9 @@ from gateway.auth import DEVELOPMENT_ALGORITHM, SCOPES
 from gateway.catalog import Catalog
 from gateway.config import Config
 from gateway.db import jobs
+from gateway.db.clock import DatabaseClock
+from gateway.db.session import Database
+from gateway.db.writer import require_success
 from gateway.endpoints.request_context import EXTENSION, WebApp
 from gateway.errors import GatewayError
 from gateway.failpoints import VARIABLE, Failpoint
@@ -52,34 +57,54 @@ DEADLY = 0.1
 """How often a process that may die dies at one of the failpoints, if it comes to it."""
 TAKEN_UP_AFTER = timedelta(seconds=45)
 """How long the job of a worker that died waits for another worker."""
-DUE = text("""
+DUE = """
     SELECT id, task_name, args, attempts FROM procrastinate_jobs
-    WHERE status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= :now) ORDER BY id
-""")
-WAITING = text("""
+    WHERE status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= %(now)s) ORDER BY id
+"""
+WAITING = """
     SELECT (SELECT min(next_attempt_at) FROM webhook_events WHERE state IN ('pending', 'failed') AND waits_for IS NULL),
         (SELECT min(greatest(next_attempt_at, paused_until)) FROM (
             SELECT DISTINCT ON (organization_id) receiver, next_attempt_at FROM notifications
             WHERE next_attempt_at IS NOT NULL AND delivered_at IS NULL ORDER BY organization_id, position
         ) AS first LEFT JOIN receiver_states ON name = receiver),
         (SELECT min(next_attempt_at) FROM usage_reports WHERE state IN ('open', 'sending')),
-        (SELECT min(COALESCE(scheduled_at, :now)) FROM procrastinate_jobs WHERE status = 'todo')
-""")
+        (SELECT min(COALESCE(scheduled_at, %(now)s)) FROM procrastinate_jobs WHERE status = 'todo')
+"""
 """When the first event, the first notification, the first usage and the first job are due.
 
 A notification waits for the earlier ones of its organization, and while its receiver is paused."""
-START = text("UPDATE procrastinate_jobs SET status = 'doing', attempts = attempts + 1 WHERE id = :id")
-END = text("DELETE FROM procrastinate_jobs WHERE id = :id")
-LATER = text("UPDATE procrastinate_jobs SET status = 'todo', scheduled_at = :at WHERE id = :id")
-IS_REPLACED = text("""
+START = "UPDATE procrastinate_jobs SET status = 'doing', attempts = attempts + 1 WHERE id = %(id)s"
+END = "DELETE FROM procrastinate_jobs WHERE id = %(id)s"
+LATER = "UPDATE procrastinate_jobs SET status = 'todo', scheduled_at = %(at)s WHERE id = %(id)s"
+IS_REPLACED = """
     SELECT EXISTS (SELECT FROM procrastinate_jobs AS other, procrastinate_jobs AS mine
-        WHERE mine.id = :id AND other.queueing_lock = mine.queueing_lock AND other.status = 'todo')
-""")
+        WHERE mine.id = %(id)s AND other.queueing_lock = mine.queueing_lock AND other.status = 'todo')
+"""
 NOTIFY = f"{jobs.DELIVER_NOTIFICATIONS}.konnect"
 OFTEN = (jobs.FOLLOW_LEVELS, jobs.CHECK_SPEND, jobs.END_GRANTS)
 """The periodic tasks that run each minute when somebody may have given them work."""
 SELDOM = (jobs.WALK_GAP, jobs.WALK_DRIFT, jobs.COMPLETE_ADOPTIONS, jobs.CALCULATE_CHARGES, jobs.PRUNE_INBOX)
 """The periodic tasks that repair what was lost, or look ahead."""
+
+
+class SimulatedClock(DatabaseClock):
+    """Sets the clock of each connection before its use, and reads none."""
+
+    def __init__(self, clock: OneClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self._set_to: WeakKeyDictionary[psycopg.Connection[Any], float] = WeakKeyDictionary()
+
+    @property
+    def is_old(self) -> bool:
+        """Return True, so that each use of a connection begins with ``read``."""
+        return True
+
+    def read(self, connection: psycopg.Connection[Any]) -> None:
+        """Set the connection's clock, unless it stands right. libpq begins no transaction for it."""
+        if self._set_to.get(connection) != self._clock.seconds:
+            self._set_to[connection] = self._clock.seconds
+            require_success(connection.pgconn.exec_(f"SET gateway.now = '{self._clock.now().isoformat()}'".encode()))
 
 
 class CalledWakeup(Wakeup):
@@ -128,7 +153,8 @@ class GatewaySide:
         http._thread_local.session = self.wire  # noqa: SLF001 - where that client looks for its session
         self.gateway = replace(built, stripe=client, gate=gate, catalog=self.catalog, clock=self.clock.now)
         self.engine = self.gateway.database.engine
-        event.listen(self.engine, "checkout", self._set_clock)
+        event.listen(self.engine, "connect", keep_plans)
+        self.real_clock = set_clock(self.gateway.database, SimulatedClock(self.clock))
         event.listen(self.engine, "commit", self._die_perhaps)
         self.app = create_app(self.gateway)
         self.web: WebApp = self.app.extensions[EXTENSION]
@@ -137,20 +163,11 @@ class GatewaySide:
 
     def close(self) -> None:
         """Let other tests have the database, with its own clock."""
-        event.remove(self.engine, "checkout", self._set_clock)
+        event.remove(self.engine, "connect", keep_plans)
+        set_clock(self.gateway.database, self.real_clock)
         event.remove(self.engine, "commit", self._die_perhaps)
         self.web.close()
         self.engine.dispose()
-
-    def _set_clock(self, connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
-        """Set the database's clock for the functions that read it."""
-        if record.info.get("simulated") != self.clock.seconds:
-            record.info["simulated"] = self.clock.seconds
-            driver: psycopg.Connection[Any] = connection  # type: ignore[assignment]  # psycopg's
-            autocommit = driver.autocommit
-            driver.autocommit = True  # otherwise a transaction would begin
-            driver.execute("SELECT set_config('gateway.now', %s, false)", (self.clock.now().isoformat(),))
-            driver.autocommit = autocommit
 
     def _die_perhaps(self, _connection: object) -> None:
         if self.random.random() < self.deaths:
@@ -225,8 +242,8 @@ class GatewaySide:
             if used:
                 self._run_periodic(jobs.SEND_USAGE)
             if queued:
-                for job in self.gateway.database.fetch(DUE, {"now": self.clock.now()}):
-                    self._run(job.id, job.task_name, job.args, job.attempts)
+                for job in self.gateway.database.read(DUE, {"now": self.clock.now()}):
+                    self._run(*job)
         return min((at.timestamp() for at in waiting if at is not None), default=None)
 
     def _run_periodic(self, task: str) -> None:
@@ -234,9 +251,9 @@ class GatewaySide:
         with suppress(GatewayError):
             self.mortal(lambda: self.tasks[task](timestamp=int(self.clock())))
 
-    def _find_waiting(self) -> Row[Any]:
+    def _find_waiting(self) -> tuple[datetime | None, ...]:
         """Return when the first event, the first notification, the first usage and the first job are due."""
-        [found] = self.gateway.database.fetch(WAITING, {"now": self.clock.now()})
+        [found] = self.gateway.database.read(WAITING, {"now": self.clock.now()})
         return found
 
     def _run(self, number: int, task: str, arguments: Json, attempts: int) -> None:
@@ -254,13 +271,39 @@ class GatewaySide:
                 self._note(END, id=number)
                 return
             retry_at = self.clock.now() + pause_before_retry(strategy, attempts + 1)
-        if self.gateway.database.fetch(IS_REPLACED, {"id": number})[0][0]:
+        if self.gateway.database.read(IS_REPLACED, {"id": number}) == [(True,)]:
             self._note(END, id=number)
         else:
             self._note(LATER, id=number, at=retry_at)
 
-    def _note(self, statement: TextClause, **values: Any) -> None:
-        self.gateway.database.execute(statement.bindparams(**values))
+    def _note(self, statement: str, **values: Any) -> None:
+        with self.gateway.database.driver() as driver:
+            driver.execute(statement, values)
+
+
+class KeptPlans(PrepareManager):
+    """Keeps all prepared statements, also after a rollback. psycopg forgets them, in case it has undone a DDL."""
+
+    prepare_threshold = 1
+    prepared_max = 10_000
+
+    def clear(self) -> bool:
+        """Keep them."""
+        return False
+
+
+def keep_plans(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    """Let a connection plan each statement once."""
+    driver: psycopg.Connection[Any] = connection  # type: ignore[assignment]  # psycopg's
+    driver._prepared = KeptPlans()  # noqa: SLF001 - psycopg has no setting for it
+    driver.execute("SET plan_cache_mode = force_generic_plan")
+    driver.commit()
+
+
+def set_clock(database: Database, clock: DatabaseClock) -> DatabaseClock:
+    """Give a database another clock, and return the one before."""
+    before, database._clock = database._clock, clock  # noqa: SLF001 - only the simulation has another clock
+    return before
 
 
 def pause_before_retry(strategy: RetryStrategy, attempts: int) -> timedelta:
