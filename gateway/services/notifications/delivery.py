@@ -11,12 +11,13 @@ from http import HTTPStatus
 import orjson
 import requests
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, exists, select, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session, aliased
 from standardwebhooks import Webhook
 
 from gateway.db.models import Notification, ReceiverState
+from gateway.db.prepared import Prepared
 from gateway.receivers import Receiver
 from gateway.services.notifications.outbox import RETRIED_FOR
 from gateway.services.runtime import Gateway
@@ -37,6 +38,23 @@ RETRY_WAITS = (
 PAUSE_AFTER = 5
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(minutes=30)
 BATCH = 100
+
+_first = aliased(
+    Notification,
+    select(Notification)
+    .where(
+        Notification.receiver == bindparam("name"),
+        Notification.delivered_at.is_(None),  # as in the index
+        Notification.next_attempt_at.is_not(None),
+    )
+    .ext(distinct_on(Notification.organization_id))
+    .order_by(Notification.organization_id, Notification.position)
+    .subquery(),
+)
+_is_paused = exists().where(ReceiverState.name == bindparam("name"), ReceiverState.paused_until > bindparam("now"))
+DUE = Prepared(
+    select(_first).where(_first.next_attempt_at <= bindparam("now"), ~_is_paused).order_by(_first.position).limit(BATCH)
+)
 
 log = structlog.get_logger()
 
@@ -61,22 +79,7 @@ def load_due(gateway: Gateway, name: str) -> Sequence[Notification]:
 
     A later notification of an organization waits until the receiver has accepted the first one.
     """
-    waiting = (
-        select(Notification)
-        .where(
-            Notification.receiver == name,
-            Notification.delivered_at.is_(None),  # as in the index
-            Notification.next_attempt_at.is_not(None),
-        )
-        .ext(distinct_on(Notification.organization_id))
-        .order_by(Notification.organization_id, Notification.position)
-    )
-    first = aliased(Notification, waiting.subquery())
-    now = gateway.clock()
-    is_paused = select(ReceiverState.name).where(ReceiverState.name == name, ReceiverState.paused_until > now).exists()
-    due = select(first).where(first.next_attempt_at <= now, ~is_paused).order_by(first.position).limit(BATCH)
-    with gateway.database.reading() as session:
-        return session.scalars(due).all()
+    return [each for (each,) in DUE.read(gateway.database, {"name": name, "now": gateway.clock()})]
 
 
 def post(receiver: Receiver, notification: Notification, now: datetime) -> str | None:
@@ -116,13 +119,14 @@ def record_attempt(gateway: Gateway, sent: Notification, error: str | None) -> b
     with gateway.database.transaction() as session:
         row = session.get_one(Notification, sent.position, with_for_update=True)
         is_waiting = row.next_attempt_at is not None  # otherwise another process has ended it
-        row.attempts += 1
         if error is None:
             note_success(session, row.receiver, now)
+            row.attempts += 1
             row.error, row.next_attempt_at, row.delivered_at = None, None, row.delivered_at or now
             is_paused = False
         else:
             state = note_failure(session, row.receiver, error, now)
+            row.attempts += 1
             row.error, row.next_attempt_at = error, plan_retry(row, state, now) if is_waiting else None
             is_paused = state.paused_until is not None
     is_given_up = row.delivered_at is None and row.next_attempt_at is None
@@ -164,10 +168,12 @@ def note_failure(session: Session, name: str, error: str, now: datetime) -> Rece
 
 def note_success(session: Session, name: str, now: datetime) -> None:
     """Forget the failures of a receiver. If it was paused, its waiting notifications are due now."""
-    failing = update(ReceiverState).where(ReceiverState.name == name, ReceiverState.failures > 0)
-    recovered = failing.values(failures=0, failing_since=None, paused_until=None, error=None)
-    was_paused = session.scalar(select(ReceiverState.paused_until).where(ReceiverState.name == name)) is not None
-    session.execute(recovered)
+    failing = select(ReceiverState).where(ReceiverState.name == name, ReceiverState.failures > 0).with_for_update()
+    state = session.scalar(failing)
+    if state is None:
+        return
+    was_paused = state.paused_until is not None
+    state.failures, state.failing_since, state.paused_until, state.error = 0, None, None, None
     if was_paused:
         waiting = update(Notification).where(Notification.receiver == name, Notification.next_attempt_at > now)
         session.execute(waiting.values(next_attempt_at=now), execution_options={"synchronize_session": False})

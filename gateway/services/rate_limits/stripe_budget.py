@@ -33,11 +33,18 @@ MAX_TRIES = 10  # for one call of reconciliation, which takes about three minute
 LONGEST_PROBE = timedelta(seconds=45)  # a worker's probe takes two attempts and the pause between them
 
 # The commit does not wait for the disk, because a crash of PostgreSQL may forget the calls of its last second.
+# Without a headroom, the call takes its share in any case.
 TAKE_SHARE = """
     UPDATE stripe_budget
     SET used_until = least(greatest(used_until, gateway_now()) + %(share)s, gateway_now() + %(ahead)s)
+    WHERE %(headroom)s::interval IS NULL
+        OR greatest(used_until - %(headroom)s::interval, paused_until) <= gateway_now()
     RETURNING set_config('synchronous_commit', 'off', true)
 """
+READ_WAIT = """
+    SELECT greatest(used_until - %(headroom)s::interval, paused_until) - gateway_now() FROM stripe_budget
+"""
+CREATE_ROW = insert(StripeBudget).values(used_until=func.gateway_now()).on_conflict_do_nothing()
 
 log = structlog.get_logger()
 
@@ -118,28 +125,20 @@ class Budget:
 
     def _take_share(self, priority: Priority) -> timedelta:
         """Take one call's share of the rate and return 0, or return how long to wait before the next try."""
-        if priority is Priority.USER and self._take_without_waiting():
+        parameters = {"share": self._share, "ahead": MAX_AHEAD, "headroom": priority.value}
+        if self._database.read(TAKE_SHARE, parameters):
             return timedelta(0)
-        with self._database.transaction() as session:
-            now, row = lock_budget(session)
-            used_until = max(row.used_until, now)
-            headroom: timedelta | None = priority.value
-            if headroom is not None:
-                wait: timedelta = max(used_until - headroom, row.paused_until or now) - now
-                if wait > timedelta(0):
-                    return wait
-            row.used_until = min(used_until + self._share, now + MAX_AHEAD)
-        return timedelta(0)
-
-    def _take_without_waiting(self) -> bool:
-        """Take a share for a call that does not wait. Return False if the row does not exist yet."""
-        return bool(self._database.read(TAKE_SHARE, {"share": self._share, "ahead": MAX_AHEAD}))
+        if priority.value is not None and (found := self._database.read(READ_WAIT, parameters)):
+            wait: timedelta = found[0][0]
+            return max(wait, timedelta.resolution)  # a share may have become free since
+        self._database.execute(CREATE_ROW)
+        return self._take_share(priority)
 
 
 def lock_budget(session: Session) -> tuple[datetime, StripeBudget]:
     """Lock the row until the transaction ends. Return PostgreSQL's time and the row."""
     query = select(StripeBudget).with_for_update()
     if (row := session.scalar(query)) is None:
-        session.execute(insert(StripeBudget).values(used_until=func.gateway_now()).on_conflict_do_nothing())
+        session.execute(CREATE_ROW)
         row = session.scalars(query).one()
     return session.scalars(select(func.gateway_now())).one(), row
