@@ -77,7 +77,8 @@ def update_plan_table(
     for organization_id, seen in affected.items():
         rows = rows_by_organization[organization_id]
         for each in rows.subscriptions:
-            each.had_plan = bool(each.had_plan) or has_plan(each, plans)
+            if not each.had_plan and has_plan(each, plans):  # assigning what it has already would write the row
+                each.had_plan = True
         state = derive_plan(rows, plans)
         before = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else None
         if state != (before or never_enrolled(plans.floor)):
