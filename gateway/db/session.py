@@ -139,6 +139,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=5,
+            pool_use_lifo=True,
             hide_parameters=True,  # logs contain error texts, which must not show names, addresses or payloads
             connect_args=CONNECT,
             json_deserializer=orjson.loads,  # the standard library's takes several times as long
