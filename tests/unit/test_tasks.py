@@ -30,6 +30,6 @@ def test_each_periodic_task_has_its_schedule() -> None:
 def test_drains_and_usage_do_not_wait_behind_other_jobs() -> None:
     worker = build_worker(build_gateway(config(database_url=URL)))
     by_the_clock = {name: task.priority for name, task in worker.tasks.items() if name.startswith("gateway.")}
-    requested = {name: jobs.job_of(name, {}, None, None, None).priority for name in by_the_clock}
+    requested = {name: jobs.job_of(name, {}, None, None, None)["priority"] for name in by_the_clock}
     assert by_the_clock == requested
     assert {name for name, priority in requested.items() if priority > 0} == {jobs.DRAIN_INBOX, jobs.SEND_USAGE}
