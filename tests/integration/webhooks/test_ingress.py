@@ -1,7 +1,10 @@
 """The endpoint stores what it acknowledges, and acknowledges only what Stripe signed."""
 
+import gc
+import io
 import json
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -11,6 +14,7 @@ from typing import Any
 import orjson
 import pytest
 from sqlalchemy import select, text, update
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from gateway.app import build_gateway, create_app
 from gateway.config import WEBHOOK_MAX_BYTES
@@ -23,6 +27,9 @@ from handlers import HANDLERS
 from tests.support.api import problem_of
 from tests.support.stripe_events import WEBHOOK_SECRET, deliver, event, signature
 from tests.support.world import World
+
+
+BODY = json.dumps(event())
 
 
 def stored(world: World) -> list[WebhookEvent]:
@@ -42,6 +49,21 @@ def test_the_same_event_twice_is_acknowledged_twice_and_stored_once(world: World
     assert len(stored(world)) == 1
 
 
+def test_answered_delivery_leaves_nothing_to_garbage_collection(world: World) -> None:
+    deliver(world, BODY)  # what only the first delivery makes may stay
+    headers = {"Stripe-Signature": signature(BODY)}
+    environ = EnvironBuilder("/webhooks/stripe", method="POST", data=BODY, headers=headers).get_environ()
+    body = environ["wsgi.input"] = io.BufferedReader(environ["wsgi.input"])
+    remembered = weakref.ref(body)
+    gc.disable()
+    try:
+        assert run_wsgi_app(world.client.application, environ)[1] == "200 OK"
+        del body, environ
+        assert remembered() is None
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize("state", ["failed", "dead"])
 def test_redelivered_failed_event_is_due_now_with_all_attempts(world: World, state: str) -> None:
     body = json.dumps(event())
@@ -54,9 +76,6 @@ def test_redelivered_failed_event_is_due_now_with_all_attempts(world: World, sta
     [row] = stored(world)
     assert (row.state, row.attempts) == ("pending", 0)
     assert row.next_attempt_at <= world.gateway.clock()
-
-
-BODY = json.dumps(event())
 
 
 @pytest.mark.parametrize(
