@@ -8,11 +8,10 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import orjson
-import requests
 import stripe
 import structlog
 from requests.structures import CaseInsensitiveDict
-from requests.utils import get_environ_proxies
+from requests.utils import get_environ_proxies, select_proxy
 from stripe import RequestsClient, StripeClient
 from stripe._base_address import BaseAddresses  # not exported, and the parameter's only type
 from urllib3 import Timeout
@@ -28,7 +27,7 @@ from gateway.errors import (
     StripeUnavailable,
 )
 from gateway.stripe_api.gate import CONNECT_TIMEOUT, READ_TIMEOUT, Gate
-from gateway.stripe_api.prompt_http import PromptAdapter
+from gateway.stripe_api.session import Session
 
 API_VERSION: Final = "2026-10-28.endive"  # the version that the pinned SDK and our webhook endpoint speak
 STRIPE: Final = "https://api.stripe.com"
@@ -53,24 +52,6 @@ class Meter(Protocol):
         """Record that Stripe answered 429 for the ``tries``-th time, and return whether to retry the call."""
 
 
-class BoundedSession(requests.Session):
-    """The connections of one thread. Each attempt gets the time that the gate allows at that moment."""
-
-    def __init__(self, gate: Gate | None) -> None:
-        super().__init__()
-        self._gate = gate
-        self.trust_env = False  # requests would read the whole environment again for each call
-        for scheme in ("https://", "http://"):
-            self.mount(scheme, PromptAdapter())
-
-    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send the SDK's request, with the gate's timeout instead of the SDK's."""
-        if self._gate is not None:
-            total = self._gate.longest_attempt()
-            kwargs["timeout"] = Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT, total=total)
-        return super().request(*args, **kwargs)
-
-
 class MeteredClient(RequestsClient):
     """The SDK's HTTP client with a gate and a meter. Every call passes through it, including pages and retries.
 
@@ -78,18 +59,23 @@ class MeteredClient(RequestsClient):
     """
 
     def __init__(self, meter: Meter | None, gate: Gate | None = None, *, url: str = STRIPE) -> None:
-        proxies: Any = get_environ_proxies(url)  # the SDK's type for it is private
-        super().__init__(timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), proxy=proxies)
+        super().__init__()
+        self._proxy_url = select_proxy(url, get_environ_proxies(url))
         self._meter = meter
         self._gate = gate
 
     def request_with_retries(self, *args: Any, **kwargs: Any) -> tuple[Any, int, Mapping[str, str]]:
         """Make a call, as the SDK asks for it. Raise StripeNotCalled if the gate refuses it."""
         if getattr(self._thread_local, "session", None) is None:
-            self._thread_local.session = BoundedSession(self._gate)
+            self._thread_local.session = Session(self._proxy_url, self._choose_timeout)
         if self._gate is not None:
             self._gate.begin_call()
         return super().request_with_retries(*args, **kwargs)
+
+    def _choose_timeout(self) -> Timeout:
+        """Return the time that the gate allows for an attempt that begins now."""
+        total = self._gate.longest_attempt() if self._gate is not None else None
+        return Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT, total=total)
 
     def _should_retry(self, *args: Any) -> bool:
         """Return False if no time is left, because the retry could not answer the caller in time either."""

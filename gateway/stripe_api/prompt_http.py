@@ -9,7 +9,6 @@ import time
 from http.client import HTTPResponse
 from typing import Any
 
-from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
@@ -74,10 +73,5 @@ class PromptHTTPSPool(HTTPSConnectionPool):
     ConnectionCls = PromptHTTPSConnection
 
 
-class PromptAdapter(HTTPAdapter):
-    """Lets a requests.Session use these connections."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Create the pools as requests does, with these connections in them."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": PromptHTTPPool, "https": PromptHTTPSPool}
+POOLS = {"http": PromptHTTPPool, "https": PromptHTTPSPool}
+"""The classes of the pools by scheme, for a ``PoolManager``."""
