@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
-from sqlalchemy import Text, and_, cast, exists, func, or_, select
+from sqlalchemy import Text, and_, bindparam, cast, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from gateway.db.models import (
@@ -37,7 +37,7 @@ HAS_DEBTS = exists().where(Invoice.organization_id == Organization.id, IS_UNPAID
 HAS_CHARGES = exists().where(Charge.organization_id == Organization.id)
 DEBTS = Prepared(select(Invoice).where(among_those(Invoice.organization_id, "organizations"), IS_UNPAID))
 CHARGES = Prepared(select(Charge).where(among_those(Charge.organization_id, "organizations")))
-ORGANIZATION_ROWS = Prepared(
+SELECT_ROWS = (
     select(
         OrganizationPlan,
         Subscription,
@@ -63,8 +63,11 @@ ORGANIZATION_ROWS = Prepared(
     )
     .outerjoin(Grant, and_(Grant.organization_id == Organization.id, IS_GRANTED_PLAN))
     .outerjoin(Trial, Trial.organization_id == Organization.id)
-    .where(among_those(Organization.id, "organizations"))
 )
+# PostgreSQL assumes that an array has ten values, and so plans a statement with arrays anew for each single value. That
+# takes longer than its execution.
+ROWS_OF_ONE = Prepared(SELECT_ROWS.where(Organization.id == bindparam("organization")))
+ROWS_OF_MANY = Prepared(SELECT_ROWS.where(among_those(Organization.id, "organizations")))
 
 
 @dataclass
@@ -123,10 +126,11 @@ def load_organization_rows(
     """
     found = {each.id: OrganizationRows(each) for each in organizations}
     named = {change_id for each in seen if (change_id := find_reported_change_id(each)) is not None}
-    parameters = {"organizations": list(found), "named": list(named)}
+    statement = ROWS_OF_ONE if len(found) == 1 else ROWS_OF_MANY
+    parameters = {"organization": next(iter(found), None), "organizations": list(found), "named": list(named)}
     indebted, charged = set(), set()
     catalog: str | None = None
-    for row in ORGANIZATION_ROWS.load(session, parameters):
+    for row in statement.load(session, parameters):
         *joined, organization_id, trial, catalog, has_debts, has_charges = row
         add_joined(found[organization_id], *joined)
         found[organization_id].had_trial = trial is not None
