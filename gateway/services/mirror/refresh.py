@@ -19,7 +19,16 @@ from gateway.services.mirror.tables import KINDS
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import key_refused, nothing_upcoming, stripe_call
-from gateway.stripe_api.snapshots import InvoiceSnapshot, Seen, Snapshot, Source, UnreadableObject
+from gateway.stripe_api.snapshots import (
+    Answer,
+    InvoiceSnapshot,
+    Seen,
+    Snapshot,
+    Source,
+    UnreadableObject,
+    body_of,
+    headers_of,
+)
 
 
 def retrieve_holder(stripe: StripeClient, holder_id: str) -> StripeObject:
@@ -194,14 +203,14 @@ def run_refresh_job(gateway: Gateway, kind: str, stripe_id: str, attempt: int) -
 
 
 def merge_answer(
-    gateway: Gateway, snapshot: type[Snapshot], answer: StripeObject, *, cause: str, after_revision: int | None = None
+    gateway: Gateway, snapshot: type[Snapshot], answer: Answer, *, cause: str, after_revision: int | None = None
 ) -> None:
     """Merge the answer to a call that changed an object. Read it as ``read_answer`` does."""
     merge_snapshots(gateway, *read_answer(gateway, snapshot, answer, cause=cause, after_revision=after_revision))
 
 
 def read_answer(
-    gateway: Gateway, snapshot: type[Snapshot], answer: StripeObject, *, cause: str, after_revision: int | None = None
+    gateway: Gateway, snapshot: type[Snapshot], answer: Answer, *, cause: str, after_revision: int | None = None
 ) -> list[Snapshot]:
     """Return the state in the answer to a call that changed an object.
 
@@ -209,14 +218,14 @@ def read_answer(
     not what is true now, so the object is retrieved instead. https://docs.stripe.com/api/idempotent_requests
     """
     if is_replayed(answer):
-        found = retrieve(gateway, snapshot.kind, str(answer["id"]))
+        found = retrieve(gateway, snapshot.kind, str(body_of(answer)["id"]))
         return [found] if found is not None else []
     return [snapshot.from_answer(answer, cause=cause, after_revision=after_revision)]
 
 
-def is_replayed(answer: StripeObject) -> bool:
+def is_replayed(answer: Answer) -> bool:
     """Return whether Stripe carried the call out earlier and repeats its answer."""
-    return answer.last_response is not None and answer.last_response.headers.get("Idempotent-Replayed") == "true"
+    return headers_of(answer).get("Idempotent-Replayed") == "true"
 
 
 def merge_snapshots(gateway: Gateway, *snapshots: Snapshot) -> None:

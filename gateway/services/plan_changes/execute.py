@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-import stripe
 import structlog
 from sqlalchemy import select
 
@@ -42,6 +41,7 @@ from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes.final_usage import waits_for_usage
 from gateway.services.plan_changes.leaving import end_plan, lock_with_plan, update_plan
 from gateway.services.plan_changes.payment import (
+    find_pending_invoice,
     hold_back,
     read_step_answer,
     refuse_unsafe_wait,
@@ -157,8 +157,8 @@ def perform_step(gateway: Gateway, step: Step) -> None:
     failpoint(Failpoint.STRIPE_ANSWERED)
     merge_snapshots(gateway, *read_step_answer(gateway, step, answer))
     failpoint(Failpoint.ANSWER_MERGED)
-    if answer.pending_update is not None and isinstance(answer.latest_invoice, stripe.Invoice):
-        resolve_payment(gateway, step.change_id, answer.latest_invoice)
+    if (invoice := find_pending_invoice(gateway, answer)) is not None:
+        resolve_payment(gateway, step.change_id, invoice)
 
 
 @contextmanager

@@ -7,10 +7,12 @@ https://docs.stripe.com/billing/subscriptions/pending-updates
 """
 
 import uuid
+from collections.abc import Mapping
 from functools import partial
+from typing import cast
 
 from sqlalchemy.orm import Session
-from stripe import Invoice, PaymentIntent, Subscription
+from stripe import Invoice, PaymentIntent
 
 from gateway.db.models import PENDING_INVOICE, BillingIntent, Json, PlanChange
 from gateway.errors import CardDeclined, Conflict, GatewayError, NoImmediateCharge, StripeRejected
@@ -31,7 +33,14 @@ from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.client import needs_action, stripe_call
 from gateway.stripe_api.events import JsonObject
-from gateway.stripe_api.snapshots import InvoiceSnapshot, Seen, Snapshot, SubscriptionSnapshot
+from gateway.stripe_api.snapshots import (
+    Answer,
+    InvoiceSnapshot,
+    Seen,
+    Snapshot,
+    SubscriptionSnapshot,
+    body_of,
+)
 
 AWAITS_CUSTOMER = frozenset({"requires_action", "requires_confirmation"})
 PAYMENT_FAILED = frozenset({"requires_payment_method", "canceled"})
@@ -91,7 +100,7 @@ def has_pending_items(gateway: Gateway, customer_id: str, subscription_id: str |
     return any(parent is None or parent.subscription == subscription_id for parent in parents)
 
 
-def read_step_answer(gateway: Gateway, step: Step, answer: Subscription) -> list[Snapshot]:
+def read_step_answer(gateway: Gateway, step: Step, answer: Answer) -> list[Snapshot]:
     """Return the subscription in the answer, and the invoice that Stripe made for a change that is charged now.
 
     Without the invoice, the mirror could show it open until the webhook of its payment arrives. The next change would
@@ -100,13 +109,23 @@ def read_step_answer(gateway: Gateway, step: Step, answer: Subscription) -> list
     states = read_answer(
         gateway, SubscriptionSnapshot, answer, cause=step.change_id, after_revision=step.after_revision
     )
-    if not isinstance(answer.latest_invoice, Invoice):
+    if (invoice := find_expanded_invoice(answer)) is None:
         return states
     if is_replayed(answer):
-        return [*states, *retrieve_all(gateway, [(InvoiceSnapshot.kind, answer.latest_invoice.id)])]
-    seen = Seen.in_answer(answer, cause=step.change_id)
-    invoice: JsonObject = answer.to_dict(for_json=True)["latest_invoice"]
-    return [*states, InvoiceSnapshot.read(invoice, seen)]
+        return [*states, *retrieve_all(gateway, [(InvoiceSnapshot.kind, invoice["id"])])]
+    return [*states, InvoiceSnapshot.read(invoice, Seen.in_answer(answer, cause=step.change_id))]
+
+
+def find_expanded_invoice(answer: Answer) -> JsonObject | None:
+    """Return the invoice that the answer to a change that is charged now contains, or None for any other answer."""
+    invoice = body_of(answer).get("latest_invoice")
+    return invoice if isinstance(invoice, Mapping) else None
+
+
+def find_pending_invoice(gateway: Gateway, answer: Answer) -> Invoice | None:
+    """Return the invoice whose payment the change waits for, or None."""
+    invoice = find_expanded_invoice(answer) if body_of(answer).get("pending_update") is not None else None
+    return cast("Invoice", gateway.stripe.deserialize(dict(invoice), api_mode="V1")) if invoice is not None else None
 
 
 def resolve_payment(gateway: Gateway, change_id: str, invoice: Invoice) -> None:

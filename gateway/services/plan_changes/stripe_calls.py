@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
+from urllib.parse import quote
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from stripe import StripeClient, Subscription
-from stripe.params import SubscriptionCancelParams, SubscriptionCreateParams, SubscriptionUpdateParams
+from stripe import StripeClient, StripeResponse
+from stripe.params import SubscriptionCancelParams
 
 from gateway.catalog import Catalog
 from gateway.db.models import FINAL_USAGE, MADE_FROM, UNSETTLED, Invoice, Json, Organization, PlanChange
@@ -51,20 +52,15 @@ class Step:
         """Return whether the call removes metered items, so that Stripe bills no later usage of them."""
         return any(item.get("deleted") for item in self.params.get("items", ()))
 
-    def perform(self, stripe: StripeClient) -> Subscription:
+    def perform(self, stripe: StripeClient) -> StripeResponse:
         """Make the call. Its idempotency key derives from the change, so Stripe carries out a repeated call once."""
         key = f"{self.change_id}:{self.name}" + (f":{self.keys_spent}" if self.keys_spent else "")
+        path = "/v1/subscriptions"
+        if self.subscription_id is not None:
+            path += f"/{quote(self.subscription_id, safe='')}"
         if self.name.startswith(CANCEL):  # Stripe ignores keys of a DELETE, and answers a repeated one with 404
-            return stripe.v1.subscriptions.cancel(
-                self.subscription_id or "", cast("SubscriptionCancelParams", self.params)
-            )
-        if self.subscription_id is None:
-            return stripe.v1.subscriptions.create(
-                cast("SubscriptionCreateParams", self.params), {"idempotency_key": key}
-            )
-        return stripe.v1.subscriptions.update(
-            self.subscription_id, cast("SubscriptionUpdateParams", self.params), {"idempotency_key": key}
-        )
+            return cast("StripeResponse", stripe.raw_request("delete", path, **self.params))
+        return cast("StripeResponse", stripe.raw_request("post", path, **self.params, idempotency_key=key))
 
 
 def freeze_next_step(session: Session, catalog: Catalog, change_id: str, now: datetime) -> Step | None:

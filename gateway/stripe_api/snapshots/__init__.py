@@ -1,7 +1,17 @@
 """Stripe's objects as the mirror keeps them. Only this package knows the shape of Stripe's JSON."""
 
 from gateway.stripe_api.events import Event, UnreadableObject
-from gateway.stripe_api.snapshots.base import Seen, Snapshot, Source, answered_at, id_of, strict
+from gateway.stripe_api.snapshots.base import (
+    Answer,
+    Seen,
+    Snapshot,
+    Source,
+    answered_at,
+    body_of,
+    headers_of,
+    id_of,
+    strict,
+)
 from gateway.stripe_api.snapshots.catalog import PLAN, PriceSnapshot, ProductSnapshot
 from gateway.stripe_api.snapshots.charges import LOST, ChargeSnapshot
 from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID, CustomerSnapshot
@@ -27,6 +37,7 @@ __all__ = [
     "PLAN",
     "SETTLED",
     "TRIALING",
+    "Answer",
     "ChargeSnapshot",
     "CustomerSnapshot",
     "DiscountsSnapshot",
@@ -46,7 +57,9 @@ __all__ = [
     "UnreadableObject",
     "UpcomingInvoiceSnapshot",
     "answered_at",
+    "body_of",
     "discounts_of",
+    "headers_of",
     "id_of",
     "referred",
     "strict",

@@ -8,10 +8,10 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from functools import cache, cached_property, wraps
 from hashlib import blake2b
-from typing import ClassVar, ParamSpec, Self, TypeVar
+from typing import ClassVar, ParamSpec, Self, TypeAlias, TypeVar, cast
 
 import orjson
-from stripe import ListObject, StripeObject
+from stripe import ListObject, StripeObject, StripeResponse
 
 from gateway.stripe_api.client import TOOK
 from gateway.stripe_api.events import UNREADABLE, Event, JsonObject, UnreadableObject
@@ -19,6 +19,9 @@ from gateway.stripe_api.events import UNREADABLE, Event, JsonObject, UnreadableO
 P = ParamSpec("P")
 R = TypeVar("R")
 Listed = TypeVar("Listed", bound=StripeObject)
+# The SDK takes longer to turn the JSON of a response into objects than we take to read it.
+Answer: TypeAlias = StripeObject | StripeResponse
+"""What a call returns. ``raw_request`` returns the response, all other methods of the SDK an object."""
 LONGEST_ID = 255  # Stripe's ids have at most this many characters
 REFUSED = re.compile("[\0\ud800-\udfff]")  # PostgreSQL refuses a NUL and a lone surrogate (see ``json_text``)
 
@@ -73,7 +76,7 @@ class Seen:
 
     @classmethod
     def in_answer(
-        cls, answer: StripeObject, *, cause: str, source: Source = Source.ANSWER, after_revision: int | None = None
+        cls, answer: Answer, *, cause: str, source: Source = Source.ANSWER, after_revision: int | None = None
     ) -> Self:
         """Describe the origin of the state in Stripe's ``answer``."""
         return cls(
@@ -135,11 +138,11 @@ class Snapshot:
 
     @classmethod
     def from_answer(
-        cls, answer: StripeObject, *, cause: str, source: Source = Source.ANSWER, after_revision: int | None = None
+        cls, answer: Answer, *, cause: str, source: Source = Source.ANSWER, after_revision: int | None = None
     ) -> Self:
         """Return the state in Stripe's ``answer``, as of the answer's own ``Date``."""
         seen = Seen.in_answer(answer, source=source, cause=cause, after_revision=after_revision)
-        return cls.read(answer.to_dict(for_json=True), seen)
+        return cls.read(body_of(answer), seen)
 
     @classmethod
     def from_list(cls, page: ListObject[Listed], *, cause: str) -> list[Self]:
@@ -148,21 +151,27 @@ class Snapshot:
         return [cls.read(each.to_dict(for_json=True), seen) for each in page.data]
 
 
-def answered_at(answer: StripeObject) -> datetime:
+def answered_at(answer: Answer) -> datetime:
     """Return the ``Date`` header of the response that carried ``answer``. It is Stripe's time, not ours."""
     return parsedate_to_datetime(headers_of(answer)["Date"])
 
 
-def duration_of(answer: StripeObject) -> timedelta:
+def duration_of(answer: Answer) -> timedelta:
     """Return how long the call took. Our clock may measure a duration, though it must not date a state."""
     return timedelta(seconds=float(headers_of(answer)[TOOK]))
 
 
-def headers_of(answer: StripeObject) -> Mapping[str, str]:
+def headers_of(answer: Answer) -> Mapping[str, str]:
     """Return the headers of the response that carried ``answer``."""
-    if answer.last_response is None:
+    response = answer.last_response if isinstance(answer, StripeObject) else answer
+    if response is None:
         raise UnreadableObject("the object is only a part of an answer and has no Date")
-    return answer.last_response.headers
+    return response.headers
+
+
+def body_of(answer: Answer) -> JsonObject:
+    """Return the JSON of ``answer``."""
+    return answer.to_dict(for_json=True) if isinstance(answer, StripeObject) else cast("JsonObject", answer.data)
 
 
 def strict(read: Callable[P, R]) -> Callable[P, R]:

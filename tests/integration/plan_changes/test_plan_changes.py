@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from stripe import InvoiceItem
@@ -211,9 +212,9 @@ def test_job_finishes_a_sign_up_killed_between_its_calls(
 def test_replayed_answer_does_not_undo_a_later_change(world: World) -> None:
     change_id = intend(world, plan="plus")
     step = freeze(world, change_id)
-    first = step.perform(world.stripe)
-    item = first.to_dict()["items"]["data"][0]["id"]
-    world.stripe.v1.subscriptions.update(first.id, {"items": [{"id": item, "quantity": 7}]})  # in the dashboard
+    first: Any = step.perform(world.stripe).data
+    item = first["items"]["data"][0]["id"]
+    world.stripe.v1.subscriptions.update(first["id"], {"items": [{"id": item, "quantity": 7}]})  # in the dashboard
     merge_answer(world.gateway, SubscriptionSnapshot, step.perform(world.stripe), cause=change_id)
     assert world.plan_row().quantity == 7
     assert [row.state for row in world.rows(PlanChange)] == ["applied", "applied"]
