@@ -49,7 +49,7 @@ class WebhookIngress:
     def _read(self, environ: "WSGIEnvironment") -> "PendingRow[InboxRow]":
         if environ["REQUEST_METHOD"] != "POST":
             raise MethodNotAllowed(["POST"])
-        # A request in its own environ would be a reference cycle. Thousands of bodies would wait for a garbage collection.
+        # A request in its own environ would be a reference cycle. Its body would wait for a garbage collection.
         body = read_whole_body(Request(environ, populate_request=False), WEBHOOK_MAX_BYTES)
         return self._web.inbox.add(body, environ.get("HTTP_STRIPE_SIGNATURE"))
 

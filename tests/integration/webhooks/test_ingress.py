@@ -28,7 +28,6 @@ from tests.support.api import problem_of
 from tests.support.stripe_events import WEBHOOK_SECRET, deliver, event, signature
 from tests.support.world import World
 
-
 BODY = json.dumps(event())
 
 
@@ -51,7 +50,7 @@ def test_the_same_event_twice_is_acknowledged_twice_and_stored_once(world: World
 
 def test_answered_delivery_leaves_nothing_to_garbage_collection(world: World) -> None:
     deliver(world, BODY)  # what only the first delivery makes may stay
-    headers = {"Stripe-Signature": signature(BODY)}
+    headers = [("Stripe-Signature", signature(BODY))]
     environ = EnvironBuilder("/webhooks/stripe", method="POST", data=BODY, headers=headers).get_environ()
     body = environ["wsgi.input"] = io.BufferedReader(environ["wsgi.input"])
     remembered = weakref.ref(body)
