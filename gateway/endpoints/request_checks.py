@@ -3,12 +3,18 @@
 The whole body is read here, so that no view runs with half of it.
 """
 
+from io import BytesIO
+from typing import TYPE_CHECKING
+
 from flask import request
-from werkzeug import Request
 from werkzeug.exceptions import ClientDisconnected, NotFound, RequestEntityTooLarge
+from werkzeug.wsgi import get_content_length, get_input_stream
 
 from gateway.config import WEBHOOK_MAX_BYTES
 from gateway.endpoints import usage
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 MAX_BYTES = 64 * 1024
 
@@ -29,18 +35,22 @@ def read_body() -> None:
     the answer.
     """
     # Usage comes in batches, which may be as long as a webhook.
-    read_whole_body(request, WEBHOOK_MAX_BYTES if request.blueprint == usage.blueprint.name else MAX_BYTES)
+    limit = WEBHOOK_MAX_BYTES if request.blueprint == usage.blueprint.name else MAX_BYTES
+    request.environ["wsgi.input"] = BytesIO(read_whole_body(request.environ, limit))
 
 
-def read_whole_body(received: Request, limit: int) -> bytes:
+def read_whole_body(environ: "WSGIEnvironment", limit: int) -> bytes:
     """Return the body. Raise RequestEntityTooLarge if it is too long, or ClientDisconnected if it is too short.
 
-    Werkzeug silently cuts a chunked body at its limit, so a body of exactly that length counts as too long.
+    A body of exactly ``limit`` bytes counts as too long. The web worker has received the whole body, so one read
+    returns all of it. Werkzeug would read it in pieces, which takes a tenth of the time of an acknowledgement.
     """
-    received.max_content_length = limit
-    body = received.get_data()
+    length = get_content_length(environ)
+    if length is not None and length >= limit:
+        raise RequestEntityTooLarge
+    body = get_input_stream(environ).read(limit)
     if len(body) >= limit:
         raise RequestEntityTooLarge
-    if received.content_length not in (None, len(body)):
+    if length not in (None, len(body)):
         raise ClientDisconnected
     return body

@@ -6,7 +6,6 @@ Deliveries are most of the requests. They pass in front of Flask, whose dispatch
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from werkzeug import Request
 from werkzeug.exceptions import MethodNotAllowed
 
 from gateway import problems
@@ -31,6 +30,7 @@ class WebhookIngress:
         self._application = application
         self._web = web
         self._headers = headers
+        self._acknowledged = DELIVERIES.labels("200")
         self._acknowledgement = [("Content-Length", "0"), *headers.items()]
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -49,8 +49,7 @@ class WebhookIngress:
     def _read(self, environ: "WSGIEnvironment") -> "PendingRow[InboxRow]":
         if environ["REQUEST_METHOD"] != "POST":
             raise MethodNotAllowed(["POST"])
-        # A request in its own environ would be a reference cycle. Its body would wait for a garbage collection.
-        body = read_whole_body(Request(environ, populate_request=False), WEBHOOK_MAX_BYTES)
+        body = read_whole_body(environ, WEBHOOK_MAX_BYTES)
         return self._web.inbox.add(body, environ.get("HTTP_STRIPE_SIGNATURE"))
 
     def _acknowledge(
@@ -63,7 +62,7 @@ class WebhookIngress:
         except Exception as error:  # noqa: BLE001 - rendered and, if unexpected, logged there
             yield from self._refuse(error, environ, start_response)
         else:
-            DELIVERIES.labels("200").inc()
+            self._acknowledged.inc()
             start_response("200 OK", self._acknowledgement[:])
 
     def _refuse(self, error: Exception, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
