@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 from flask import Request, current_app, request
 from flask_smorest import Blueprint as SmorestBlueprint
+from marshmallow import Schema
 from webargs import missing
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnsupportedMediaType
@@ -41,6 +42,13 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # ships no types
         super().__init__(*args, **kwargs)
         self.before_request(refuse_other_media_types)
         self._prepare_doc_cbks.append(describe_operation)
+
+    def arguments(self, schema: type[Schema], **options: Any) -> Any:
+        """Read and document the arguments of a view. All requests share one instance of ``schema``.
+
+        Making an instance takes longer than checking a request with it.
+        """
+        return super().arguments(schema(), **options)
 
 
 def refuse_other_media_types() -> None:
