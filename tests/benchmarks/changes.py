@@ -1,8 +1,8 @@
 """Measures our own time for a plan change, and its calls to Stripe. Web, worker and sandbox share the cores.
 
-Our own time is the application's time without its calls to Stripe (``timed``). The benchmark drops the deliveries.
-Stripe delivers about a second after the answer, but the sandbox would sign and send immediately, on the measured cores.
-The other benchmarks measure deliveries.
+Our own time is the application's time without the waits for Stripe's responses (``timed``). The benchmark drops the
+deliveries. Stripe delivers about a second after the answer, but the sandbox would sign and send immediately, on the
+measured cores. The other benchmarks measure deliveries.
 
 The yardstick is a bare view with three durable transactions (``bare_commits``), which is called after each change.
 """

@@ -1,22 +1,18 @@
 """The gateway with two headers on each answer: its own time without Stripe, and the number of calls to Stripe.
 
-Stripe's time is the time in the SDK's HTTP client, including the network. The rest is our own time, including the SDK's
-work and the budget of calls.
+Stripe's time is the wait for its responses on the socket. The rest is our own time, including the work of the SDK and
+of its HTTP client, and the budget of calls.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flask import Flask
-from stripe import StripeClient
 
-from gateway.app import create_app, wired
-from gateway.services.rate_limits.stripe_budget import Budget
-from gateway.services.runtime import Gateway
-from gateway.stripe_api.client import MAX_NETWORK_RETRIES, MeteredClient
+from gateway.app import create_app
+from gateway.stripe_api import prompt_http
 
 OWN, CALLS = "Own-Milliseconds", "Stripe-Calls"
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -24,32 +20,19 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 spent = threading.local()
 
 
-class Timed(MeteredClient):
-    """Adds up the time of this thread's calls."""
+class TimedReader(prompt_http.PromptReader):
+    """Reads one response of Stripe, and adds up the time in which this thread waits for it."""
 
-    def _timed(
-        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any
-    ) -> tuple[Any, int, Mapping[str, str]]:
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        spent.calls += 1
+
+    def readinto(self, buffer: Any) -> int | None:
         began = time.perf_counter()
         try:
-            return super()._timed(method, url, headers, post_data)
+            return super().readinto(buffer)
         finally:
             spent.seconds += time.perf_counter() - began
-            spent.calls += 1
-
-
-def with_timed_client(gateway: Gateway) -> Gateway:
-    """Return the gateway with a timed client."""
-    url = gateway.config.stripe_api_base
-    assert url is not None
-    addresses: Any = dict.fromkeys(("api", "connect", "files", "meter_events"), url)
-    client = StripeClient(
-        gateway.config.stripe_secret_key,
-        base_addresses=addresses,
-        max_network_retries=MAX_NETWORK_RETRIES,
-        http_client=Timed(Budget(gateway.database, gateway.config.stripe_calls_per_second), gateway.gate, url=url),
-    )
-    return replace(gateway, stripe=client)
 
 
 def timed(application: Wsgi) -> Wsgi:
@@ -70,6 +53,7 @@ def timed(application: Wsgi) -> Wsgi:
 
 def application() -> Flask:
     """Return the application that gunicorn loads."""
-    app = create_app(with_timed_client(wired()))
+    prompt_http.PromptReader = TimedReader  # type: ignore[assignment, misc]  # each response makes one
+    app = create_app()
     app.wsgi_app = timed(app.wsgi_app)  # type: ignore[assignment, method-assign]  # Flask's documented way to wrap it
     return app
