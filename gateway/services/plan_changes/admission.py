@@ -13,6 +13,7 @@ from gateway.errors import InvalidRequest, NotEnrolled, PreconditionFailed, Quot
 from gateway.services.customers.deletion import refuse_deleted_customer
 from gateway.services.intents.reservation import INTENT_ID, OperationInFlight, change_in_progress, is_of_usage
 from gateway.services.plan_table.attribution import USAGE
+from gateway.services.plan_table.foreign_ends import FOREIGN_ACTOR
 from gateway.services.quotes.token import Terms
 from gateway.services.rate_limits.table import CHANGES
 from gateway.services.runtime import Caller, Gateway
@@ -26,6 +27,7 @@ from gateway.services.subscription.pricing import get_price, name_prices
 from gateway.services.subscription.trials import find_startable
 from schemas.changes import ChangeCommand
 
+UNCOUNTED = (USAGE, FOREIGN_ACTOR)  # the actors whose changes use up nothing of the hourly limit
 # One statement for both, because a round trip costs more than the rows. It returns a row even without a change.
 INTENT_AND_LATEST = Prepared(
     select(
@@ -40,7 +42,7 @@ INTENT_AND_LATEST = Prepared(
         PlanChange,
         and_(
             PlanChange.organization_id == REQUESTED.c.id,
-            or_(IS_OPEN, and_(PlanChange.created_at > bindparam("since"), PlanChange.actor != USAGE)),
+            or_(IS_OPEN, and_(PlanChange.created_at > bindparam("since"), PlanChange.actor.not_in(UNCOUNTED))),
         ),
     )
     .order_by(IS_OPEN.desc(), PlanChange.created_at.desc())
