@@ -87,7 +87,8 @@ def update_plan_table(
             history.append(record_state(rows, state, attribution, now))
             if is_plan_changed(before, state):
                 changed.append(organization_id)
-                if attribution.change_id is None:
+                change = rows.changes.get(attribution.change_id or "")
+                if change is None or change.state == "abandoned":  # no change of ours will settle what follows
                     # Stripe prorates this change as if each invoice will be paid.
                     wanted.append(jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER))
                     record_foreign_end(session, rows, before, state, plans.floor, seen.as_of)
