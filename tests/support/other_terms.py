@@ -31,6 +31,14 @@ def change_at_stripe(world: World, **params: Any) -> None:
     world.settle()
 
 
+def leave_at_stripe(world: World) -> None:
+    """Move the organization to Free in the dashboard, and wait for the webhooks."""
+    [base, *metered] = sorted(at_stripe(world)["items"].data, key=lambda each: each.price.recurring.usage_type)
+    free = world.stripe.v1.prices.list({"lookup_keys": ["konnect_free_usd_month"]}).data[0].id
+    gone: Any = [{"id": each.id, "deleted": True} for each in metered]
+    change_at_stripe(world, items=[{"id": base.id, "price": free}, *gone])
+
+
 def at_stripe(world: World) -> Subscription:
     """Retrieve the organization's subscription from Stripe."""
     return world.stripe.v1.subscriptions.retrieve(world.plan_row().subscription_id or "")

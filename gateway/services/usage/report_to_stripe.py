@@ -60,10 +60,17 @@ def send_due_reports(gateway: Gateway, stopping: Event) -> int:
 def send_all_reports(gateway: Gateway, organization_id: str) -> bool:
     """Send what an organization has used up to now. Return whether Stripe has counted or refused all of it.
 
-    Web requests call this. The gate bounds only the calling thread, so this sends one report after another.
+    Web requests call this, and the worker's completion jobs. The gate bounds only the calling thread, so this sends one
+    report after another. Reports for which no time is left are sent later.
     """
+    ends = time.monotonic() + LONGEST_RUN
     while claimed := claim_reports(gateway, organization_id):
-        outcomes = [try_report(gateway, each) for each in claimed]
+        outcomes = [
+            try_report(gateway, each)
+            if gateway.gate.has_time() and time.monotonic() < ends
+            else Sent(report=each, error="No time was left.", uncertain_since=each.uncertain_since)
+            for each in claimed
+        ]
         record_outcomes(gateway, outcomes)
         if not all(each.state or each.reason for each in outcomes):
             return False

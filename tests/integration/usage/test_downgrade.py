@@ -10,18 +10,23 @@ import stripe
 from sqlalchemy import text
 
 from gateway.db.models import Organization, PlanChange, UsageReport
-from gateway.errors import StripeRejected
+from gateway.errors import StripeRejected, StripeUnavailable
 from gateway.services.mirror.refresh import refresh
+from gateway.services.plan_changes import admission
 from gateway.services.plan_changes.execute import end_change, finish_change
 from gateway.services.plan_changes.final_usage import LONGEST_WAIT
 from gateway.services.plan_changes.unbilled_usage import bill_unbilled_usage
+from gateway.services.rate_limits.table import CHANGES
 from gateway.services.runtime import Gateway
+from gateway.services.usage import report_to_stripe
 from gateway.services.usage.record import SEALED_AFTER, record_usage
+from gateway.stripe_api import gate
 from schemas.usage import SentEvent
 from tests.support.api import ApiClient
 from tests.support.database import write_freely
 from tests.support.json_types import Json
-from tests.support.other_terms import at_stripe, change_at_stripe
+from tests.support.metrics import scrape
+from tests.support.other_terms import at_stripe, change_at_stripe, leave_at_stripe
 from tests.support.usage import counted_usage, report_usage, send_usage, usage_event
 from tests.support.wait import eventually
 from tests.support.world import World
@@ -45,7 +50,7 @@ def leave_a_second_later(world: World) -> None:
         session.execute(
             text(
                 "UPDATE plan_history SET recorded_at = recorded_at + interval '1 second'"
-                " WHERE version > (SELECT max(version) FROM plan_history WHERE after ->> 'plan' = 'plus')"
+                " WHERE version > (SELECT min(version) FROM plan_history WHERE after ->> 'plan' = 'plus')"
             )
         )
 
@@ -119,6 +124,30 @@ def test_plan_ends_immediately_while_stripe_counts(world: World, plus: ApiClient
     assert (row.plan, row.requested_plan, row.leaving) == ("free", "free", False)
 
 
+def test_long_backlog_of_usage_does_not_hold_a_completion_job(
+    world: World, plus: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_usage(world, usage_event("e1", 30))
+    with monkeypatch.context() as slow:
+        slow.setattr(report_to_stripe, "LONGEST_RUN", 0)
+        change = plus.ok("DELETE", "/subscription")
+        assert (change["state"], counted_usage(world)) == ("processing", 0)
+    assert (finish(world, change), billed_calls(world)) == ("applied", 30)
+
+
+def test_downgrade_begins_no_report_without_time_for_it(
+    world: World, plus: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_usage(world, usage_event("e1", 30))
+    refused = 'gateway_stripe_calls_refused_total{reason="deadline"}'
+    before = scrape(world.gateway).get(refused)
+    with monkeypatch.context() as slow:
+        slow.setattr(gate, "PERSON_WAITS", gate.SHORTEST_CALL / 2)
+        change = plus.ok("DELETE", "/subscription")
+    assert (change["state"], scrape(world.gateway).get(refused)) == ("processing", before)
+    assert (finish(world, change), billed_calls(world)) == ("applied", 30)
+
+
 @pytest.mark.parametrize("path", ["/v2/billing/meter_events", "/v1/billing/meters"])
 def test_hung_meter_does_not_prolong_the_plan(world: World, plus: ApiClient, path: str) -> None:
     send_usage(world, usage_event("e1", 30))
@@ -167,6 +196,36 @@ def test_usage_at_an_earlier_price_stays_billed_at_it(world: World, plus: ApiCli
     assert sorted(each.amount for each in list_usage(world)) == [50, 60]
 
 
+def test_moves_to_free_in_the_dashboard_use_up_no_changes(
+    world: World, plus: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = len(world.rows(PlanChange))
+    monkeypatch.setattr(admission, "CHANGES", replace(CHANGES, amount=counted + 1))
+    leave_at_stripe(world)
+    assert [each.actor for each in world.rows(PlanChange)].count("stripe") == 1
+    assert plus.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
+    assert plus.problem("DELETE", "/subscription") == (429, "rate_limited")
+
+
+def test_late_usage_is_billed_if_stripe_carries_out_an_abandoned_downgrade(world: World, plus: ApiClient) -> None:
+    send_usage(world, usage_event("e1", 30))
+    event = SentEvent("e2", "org_1", "api_calls", 10, datetime.now(UTC).replace(microsecond=0))
+    world.fault(kind="response_lost", method="POST", path="/v1/subscriptions/*", times=100)
+    world.fault(kind="error_before", method="GET", path="/v1/subscriptions/*", times=100)
+    assert plus("DELETE", "/subscription").status_code == 202
+    [change] = [each for each in world.rows(PlanChange) if each.state == "processing"]
+    end_change(world.gateway, change.id, "abandoned", StripeUnavailable("No answer."))
+    assert world.plan_row().plan == "plus"
+    world.end_faults()
+    world.settle()
+    assert world.plan_row().plan == "free"
+    leave_a_second_later(world)
+    record_usage(at(world, timedelta(minutes=5)), [event])
+    report_usage(world, after=timedelta(minutes=5) + SEALED_AFTER)
+    world.work()
+    assert billed_calls(world) == 40
+
+
 def test_plan_returns_if_stripe_refuses_the_downgrade(world: World, plus: ApiClient) -> None:
     change = leave_while_stripe_counts(world, plus)
     end_change(world.gateway, change["id"], "failed", StripeRejected("No."))
@@ -179,10 +238,7 @@ def test_usage_of_a_plan_left_in_the_dashboard_is_billed_once(world: World, plus
     report_usage(world)
     event = SentEvent("e2", "org_1", "api_calls", 10, datetime.now(UTC).replace(microsecond=0))
     record_usage(at(world, timedelta(minutes=5)), [event])
-    [base, *metered] = sorted(at_stripe(world)["items"].data, key=lambda each: each.price.recurring.usage_type)
-    free = world.stripe.v1.prices.list({"lookup_keys": ["konnect_free_usd_month"]}).data[0].id
-    gone: Any = [{"id": each.id, "deleted": True} for each in metered]
-    change_at_stripe(world, items=[{"id": base.id, "price": free}, *gone])
+    leave_at_stripe(world)
     assert (plus.ok("GET", "/subscription")["plan"], billed_calls(world)) == ("free", 30)
     [ended] = [each.ended_at for each in world.rows(PlanChange) if each.actor == "stripe"]
     assert ended is not None
