@@ -4,7 +4,8 @@ The walk runs in phases, and each phase in pages:
 
 1. Stripe's lists of customers and of subscriptions, with the payment methods that these name, of the setup intents
    since the last walk, and of the invoices that are not settled
-2. customers, subscriptions, payment methods and unpaid invoices that the mirror has but no list showed, one by one
+2. customers, subscriptions, payment methods and unpaid invoices that the mirror has but no list showed, one by one,
+   and the invoices whose payment began or may have ended
 3. the plan table against the mirror
 
 After each page, the walk heals the page's differences. Then it stores the cursor.
@@ -30,7 +31,7 @@ from gateway.services.customers.existing import adopt_customer, search_customer
 from gateway.services.mirror.outcome import Outcome
 from gateway.services.mirror.refresh import refresh
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
-from gateway.services.reconciliation import added_methods, drift_phases, progress
+from gateway.services.reconciliation import added_methods, drift_phases, open_payments, progress
 from gateway.services.reconciliation.differences import Cause, Difference, Resolution
 from gateway.services.reconciliation.drift_phases import FindUnseen, Page, Phase
 from gateway.services.reconciliation.progress import Progress
@@ -50,6 +51,7 @@ PHASES: Mapping[str, Phase] = MappingProxyType(
         "unlisted_customers": drift_phases.compare_unlisted_customers,
         "unlisted_subscriptions": drift_phases.compare_unlisted_subscriptions,
         "unlisted_payment_methods": drift_phases.compare_unlisted_payment_methods,
+        "open_payments": open_payments.compare_open_payments,
         "unpaid_invoices": drift_phases.compare_unpaid_invoices,
         "plan_table": drift_phases.compare_plan_table,
     }

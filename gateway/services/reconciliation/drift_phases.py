@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from stripe import ListObject, StripeObject
 from stripe.params import CustomerListParams, InvoiceListParams, SubscriptionListParams
 
-from gateway.db.models import IS_UNPAID, Invoice, Organization, PaymentMethod, Subscription
+from gateway.db.models import Invoice, Organization, PaymentMethod, Subscription
 from gateway.services.mirror.refresh import retrieve
 from gateway.services.plan_table.derive import PlanState, never_enrolled
 from gateway.services.plan_table.rows import OrganizationRows, load_organization_rows, rank_plans
@@ -143,9 +143,13 @@ def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, find_unseen: F
     with gateway.database.transaction() as session:
         unsettled = union(select(Invoice.id).where(Invoice.status.not_in(SETTLED)), latest).subquery()
         ids = load_next_ids(session, unsettled.c.id, (), cursor)
-        # The lists do not show whether a payment is in progress.
+        # The lists do not show whether a payment is in progress. If none was, the open payments show that one began.
         undecided = select(Invoice.id).where(
-            Invoice.id.in_(ids), IS_UNPAID, Invoice.attempted, Invoice.next_payment_attempt.is_(None)
+            Invoice.id.in_(ids),
+            Invoice.status == "open",
+            Invoice.attempted,
+            Invoice.next_payment_attempt.is_(None),
+            Invoice.payment_under_way.is_not(False),
         )
         suspects = find_unseen(session, ids) | set(session.scalars(undecided))
     return compare_unlisted(gateway, InvoiceSnapshot, ids, suspects)
@@ -239,6 +243,11 @@ def read_default_method(holder: JsonObject) -> object:
 
 
 def compare_unlisted(gateway: Gateway, kind: type[Snapshot], ids: Sequence[str], suspects: Collection[str]) -> Page:
+    """Return the page of ``ids`` on which only the suspects are compared."""
+    return Page(cursor=next_cursor(ids), looked_at=len(suspects), differences=compare_each(gateway, kind, suspects))
+
+
+def compare_each(gateway: Gateway, kind: type[Snapshot], suspects: Collection[str]) -> list[Difference]:
     """Retrieve each suspect from Stripe. Report those that are gone and compare the others."""
     snapshots: list[Snapshot] = []
     absent: dict[str, Cause] = {}
@@ -252,10 +261,11 @@ def compare_unlisted(gateway: Gateway, kind: type[Snapshot], ids: Sequence[str],
             absent[stripe_id] = Cause.GONE
         else:
             snapshots.append(snapshot)
+    if not suspects:
+        return []
     with gateway.database.transaction() as session:
         differences = compare.find_differences(session, snapshots)
-        differences += compare.uncomparable(session, kind.kind, absent, customers={})
-    return Page(cursor=next_cursor(ids), looked_at=len(suspects), differences=differences)
+        return differences + compare.uncomparable(session, kind.kind, absent, customers={})
 
 
 def load_next_ids(

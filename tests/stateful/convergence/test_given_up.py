@@ -98,8 +98,8 @@ def test_the_drift_walk_looks_up_only_decisive_unpaid_invoices(stage: SteppedGat
     assert last.progress.counts == {
         "customers": 1,
         "subscriptions": 1,
-        "unpaid_invoices": 1,
         "open_invoices": 1,
+        "open_payments": 1,
         "plan_table": 1,
     }
     [subscription] = stage.read("/v1/subscriptions")
@@ -107,3 +107,22 @@ def test_the_drift_walk_looks_up_only_decisive_unpaid_invoices(stage: SteppedGat
     pass_on(stage)
     *_, last = drift.walk(stage.gateway)
     assert last.progress.counts["unpaid_invoices"] == 0
+
+
+def test_the_drift_walk_finds_a_bank_debit_that_began_or_ended(stage: SteppedGateway) -> None:
+    for event in given_up(stage):
+        stage.deliver(event)
+    stage.drain()
+    stage.run_due_jobs()
+    check(stage)
+    [subscription] = stage.read("/v1/subscriptions")
+    v1, invoice = stage.account.v1, subscription["latest_invoice"]
+    account = v1.payment_methods.attach("pm_usBankAccount_insufficientFunds", {"customer": subscription["customer"]})
+    v1.invoices.pay(invoice, {"payment_method": account.id})
+    stage.wait(60)  # no event arrives
+    [began] = [each for each in walked(stage) if each.kind == "invoice"]
+    assert (began.fields["payment_under_way"], began.resolution) == ((False, True), Resolution.HEALED)
+    stage.wait(8 * DAY)
+    [ended] = [each for each in walked(stage) if each.kind == "invoice"]
+    assert (ended.fields["payment_under_way"], ended.resolution) == ((True, False), Resolution.HEALED)
+    check(stage)
