@@ -195,7 +195,8 @@ class Simulation:
         for _ in range(2):  # what the walks find may need another look
             self.work(*OFTEN, *SELDOM)
             self.run_until(self.clock() + DAY / 2)
-        while self.network.on_their_way:  # what happened in the last second
+        self.network.send_off()
+        while self.network.on_their_way:  # the events of the last second
             self.run_until(self.clock() + 60)
 
     def close(self) -> None:

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from tests.simulation.invariants import digest
+from tests.simulation.invariants import check_events, digest
+from tests.simulation.one_clock import in_one_time
 from tests.simulation.simulation import Simulation
+from tests.support.clock import DAY
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +57,19 @@ def test_a_seed_gives_the_same_run_to_the_last_row(database_url: str) -> None:
     first = live(database_url, 3, 0.04)
     with disturbed(database_url):
         assert live(database_url, 3, 0.04) == first
+
+
+def test_events_of_the_last_second_arrive_before_the_checks(database_url: str) -> None:
+    simulation = Simulation(database_url, 1, organizations=0)
+    try:
+        with in_one_time(simulation.clock, simulation.random):
+            simulation.begin()
+            simulation.plan(4 * DAY, lambda: simulation.stripe.v1.customers.create({"name": "Late"}))
+            simulation.settle()
+            assert simulation.stripe.events[-1]["data"]["object"]["name"] == "Late"
+            check_events(simulation)
+    finally:
+        simulation.close()
 
 
 def test_everything_holds_after_weeks(database_url: str) -> None:
