@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, Self
@@ -36,7 +37,7 @@ class Catalog:
 
     def find(self, key: str) -> CatalogPlan | None:
         """Return the plan with the key, or None."""
-        return next((plan for plan in self.plans if plan.key == key), None)
+        return self._by_key.get(key)
 
     def get(self, key: str) -> CatalogPlan:
         """Return the plan with the key. Raise InvalidRequest if there is none."""
@@ -51,35 +52,45 @@ class Catalog:
         plan = self.find(key)
         return plan is not None and plan.sales
 
-    @property
+    @cached_property
     def floor(self) -> CatalogPlan:
         """The plan that costs nothing."""
         return next(plan for plan in self.plans if plan.is_floor)
 
-    @property
+    @cached_property
     def trial_plan(self) -> CatalogPlan | None:
         """The plan that a new organization may try, or None."""
         return next((plan for plan in self.plans if plan.trial is not None), None)
 
-    @property
+    @cached_property
     def keys(self) -> tuple[str, ...]:
         """The plans' keys, from the lowest rank to the highest."""
         return tuple(plan.key for plan in self.plans)
 
     def list_features(self, plan: CatalogPlan) -> dict[str, bool]:
         """Return every feature of the catalogue, and whether the plan has it."""
-        known = dict.fromkeys((name for each in self.plans for name in each.features), False)
-        return known | dict(plan.features)
+        return {**self._no_features, **plan.features}
 
     def list_limits(self, plan: CatalogPlan) -> dict[str, int | None]:
         """Return every limit of the catalogue, and what the plan allows. None stands for unlimited.
 
         A limit that the plan does not name is unlimited.
         """
-        known = dict.fromkeys((name for each in self.plans for name in each.limits), None)
-        return known | dict(plan.limits)
+        return {**self._no_limits, **plan.limits}
 
     def name_of(self, key: str) -> str:
         """Return a plan's display name, even if the plan is not in the catalogue."""
         plan = self.find(key)
         return plan.name if plan is not None else key.capitalize()
+
+    @cached_property
+    def _by_key(self) -> Mapping[str, CatalogPlan]:
+        return {plan.key: plan for plan in self.plans}
+
+    @cached_property
+    def _no_features(self) -> Mapping[str, bool]:
+        return dict.fromkeys((name for each in self.plans for name in each.features), False)
+
+    @cached_property
+    def _no_limits(self) -> Mapping[str, int | None]:
+        return dict.fromkeys((name for each in self.plans for name in each.limits), None)

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cached_property
 from typing import Literal
 
 Interval = Literal["month", "year"]
@@ -161,12 +162,12 @@ class CatalogPlan:
     exposure: Mapping[str, Exposure] = field(default_factory=dict)
     """By currency. Without one, ``max_quantity`` alone bounds what an organization may owe."""
 
-    @property
+    @cached_property
     def is_floor(self) -> bool:
         """Return whether this is the floor plan, the one that costs nothing. Every organization falls back to it."""
         return bool(self.prices) and not self.metered and all(price.is_free for price in self.prices)
 
-    @property
+    @cached_property
     def currencies(self) -> tuple[str, ...]:
         """The currencies in which the plan is sold, in the order of its prices."""
         return tuple(dict.fromkeys(price.currency for price in self.prices))
