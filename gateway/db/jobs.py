@@ -57,7 +57,8 @@ QUEUEING_LOCK_STATE = text("""
 
 # The rows are locked in the order of their queueing locks, so that two transactions cannot deadlock here. A job that a
 # worker takes in the meantime is not deleted, because PostgreSQL reads its status again when it has locked the row.
-WAITING = text("""
+WAITING = Statement(
+    text("""
     WITH wanted AS (
         SELECT queueing_lock, due
         FROM unnest(CAST(:locks AS text[]), CAST(:times AS timestamptz[])) AS wanted (queueing_lock, due)
@@ -71,6 +72,7 @@ WAITING = text("""
     SELECT job.queueing_lock FROM procrastinate_jobs AS job JOIN wanted USING (queueing_lock)
     WHERE job.status = 'todo' AND job.id NOT IN (SELECT id FROM deleted)
 """)
+)
 
 # Workers delete the jobs that succeeded and keep those that failed. So a periodic task's last run succeeded if its job
 # is gone.
@@ -180,8 +182,10 @@ def enqueuing_order(wanted: Wanted) -> tuple[str, float]:
 
 def missing_jobs(session: Session, by_lock: Mapping[str, Wanted]) -> list[NewJob]:
     """Return the jobs for which no waiting job starts in time. Delete the waiting ones that would start too late."""
+    if not by_lock:
+        return []
     values = {"locks": list(by_lock), "times": [each.at for each in by_lock.values()]}
-    waiting = set(session.scalars(WAITING, values)) if by_lock else set()
+    waiting = {queueing_lock for (queueing_lock,) in WAITING.execute_in(session, values)}
     new = [each for queueing_lock, each in by_lock.items() if queueing_lock not in waiting]
     return [job_of(each.task, each.arguments, each.queueing_lock, each.lock, each.at) for each in new]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import psycopg
-from sqlalchemy import BindParameter, ColumnElement, Insert, Select, Update, inspect
+from sqlalchemy import BindParameter, ColumnElement, Insert, Select, TextClause, Update, inspect
 from sqlalchemy.dialects.postgresql.psycopg import PGCompiler_psycopg, PGDialect_psycopg
 from sqlalchemy.orm import ClassManager, Session
 
@@ -34,7 +34,7 @@ DIALECT.statement_compiler = Compiler
 class Statement:
     """A compiled statement. Each of its parameters is a ``bindparam`` without a value."""
 
-    def __init__(self, statement: Select[*tuple[Any, ...]] | Insert | Update) -> None:
+    def __init__(self, statement: Select[*tuple[Any, ...]] | Insert | Update | TextClause) -> None:
         """Compile the statement."""
         compiled: Any = statement.compile(dialect=DIALECT)
         self.sql = str(compiled)

@@ -11,13 +11,14 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import select, text, update
+from sqlalchemy import Text, bindparam, cast, func, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from gateway.db import jobs
 from gateway.db.models import WebhookEvent
-from gateway.db.queries import among
+from gateway.db.prepared import Prepared, Statement
+from gateway.db.queries import among_those
 from gateway.db.session import is_busy, is_locked
 from gateway.errors import DatabaseUnavailable
 from gateway.services.mirror.locks import OTHER
@@ -45,8 +46,6 @@ BATCH = 400
 DUE_STATES = ("pending", "failed")
 MAX_ATTEMPTS = 10  # with the backoff below, about a day
 FIRST_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(hours=12)
-# Most sessions hold their locks for some milliseconds. A drain that waited for the others would stop all organizations.
-SHORT_WAIT = text("SET LOCAL lock_timeout = '200ms'")
 MOST_LOCKED = 5  # single events that run into a lock. After them, the lock concerns more than single organizations
 
 log = structlog.get_logger()
@@ -59,6 +58,27 @@ class ClaimedEvent(NamedTuple):
     type: str
     object_id: str | None
     payload: bytes | None
+
+
+# Most sessions hold their locks for some milliseconds. A drain that waited for the others would stop all organizations.
+SHORT_WAIT = select(func.set_config("lock_timeout", "200ms", True))
+DUE = (
+    select(*(getattr(WebhookEvent, name) for name in ClaimedEvent._fields))
+    .where(WebhookEvent.state.in_(DUE_STATES), WebhookEvent.next_attempt_at <= bindparam("now"))
+    .where(WebhookEvent.waits_for.is_(None))
+    # PostgreSQL evaluates it once, before it looks for rows. One statement saves each batch a round trip.
+    .where(cast(SHORT_WAIT.scalar_subquery(), Text).is_not(None))
+    .order_by(WebhookEvent.next_attempt_at, WebhookEvent.id)  # by id too, so that a simulated run can be repeated
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+CLAIM = Prepared(DUE)
+CLAIM_SOME = Prepared(DUE.where(among_those(WebhookEvent.id, "ids")))
+MARK = Statement(
+    update(WebhookEvent)
+    .where(among_those(WebhookEvent.id, "ids"))
+    .values(state=bindparam("state"), processed_at=bindparam("now"), error=None)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +170,14 @@ def drain_part(gateway: Gateway, handlers: Handlers, event_ids: Sequence[str]) -
 
 
 def claim_events(session: Session, now: datetime, event_ids: Sequence[str] | None = None) -> list[ClaimedEvent]:
-    """Lock the due events that no other worker has locked, and return them, oldest first."""
-    query = (
-        select(*(getattr(WebhookEvent, name) for name in ClaimedEvent._fields))
-        .where(WebhookEvent.state.in_(DUE_STATES), WebhookEvent.next_attempt_at <= now)
-        .where(WebhookEvent.waits_for.is_(None))
-        .order_by(WebhookEvent.next_attempt_at, WebhookEvent.id)  # by id too, so that a simulated run can be repeated
-        .limit(BATCH)
-        .with_for_update(skip_locked=True)
-    )
-    if event_ids is not None:
-        query = query.where(among(WebhookEvent.id, event_ids))
-    return [ClaimedEvent(*row) for row in session.execute(query)]
+    """Lock the due events that no other worker has locked, and return them, oldest first.
+
+    From then on, the transaction waits only shortly for other sessions' locks.
+    """
+    claim = CLAIM if event_ids is None else CLAIM_SOME
+    return [
+        ClaimedEvent(*row) for row in claim.read_in(session, {"now": now, "ids": list(event_ids or ()), "most": BATCH})
+    ]
 
 
 def merge_events(
@@ -173,7 +189,6 @@ def merge_events(
     """
     if not events:
         return []
-    session.execute(SHORT_WAIT)
     reads = [read_event(event, handlers) for event in events]
     if skip_locked:
         waiting = put_off_locked(session, {each.event_id: each.observations for each in reads})
@@ -189,11 +204,7 @@ def merge_events(
         states["done" if useful else "ignored"].append(each.event_id)
     for state, ids in states.items():
         if ids:
-            values = {"state": state, "processed_at": now, "error": None}
-            session.execute(
-                update(WebhookEvent).where(among(WebhookEvent.id, ids)).values(values),
-                execution_options={"synchronize_session": False},
-            )
+            MARK.execute_in(session, {"ids": ids, "state": state, "now": now})
     return reads
 
 
