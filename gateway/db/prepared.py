@@ -3,7 +3,7 @@
 A statement is written with SQLAlchemy as any other, but compiled only once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import psycopg
@@ -75,7 +75,11 @@ class Entity(NamedTuple):
 class Prepared(Statement):
     """A SELECT of mapped classes and columns. A row has None for a class if an outer join found nothing."""
 
-    def __init__(self, statement: Select[*tuple[Any, ...]]) -> None:
+    def __init__(self, statement: Select[*tuple[Any, ...]], *, without: Container[str] = ()) -> None:
+        """Compile the statement, which does not select the columns of a class whose names are in ``without``.
+
+        Each column takes time at both ends. Reading one that was left out raises AttributeError.
+        """
         self._parts: list[Entity | int] = []
         columns: list[ColumnElement[Any]] = []
         for each in statement.column_descriptions:
@@ -85,9 +89,10 @@ class Prepared(Statement):
                 self._parts.append(start)
                 continue
             mapper = inspect(each["type"])
-            names = tuple(mapper.column_attrs.keys())
+            primary = mapper.get_property_by_column(mapper.primary_key[0]).key
+            names = tuple(name for name in mapper.column_attrs.keys() if name == primary or name not in without)  # noqa: SIM118 - no dictionary
             columns += [getattr(shown, name) for name in names]
-            key = start + names.index(mapper.get_property_by_column(mapper.primary_key[0]).key)
+            key = start + names.index(primary)
             self._parts.append(Entity(mapper.class_manager, names, slice(start, len(columns)), key))
         super().__init__(statement.with_only_columns(*columns))
 

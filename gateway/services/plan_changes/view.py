@@ -11,6 +11,7 @@ from gateway.db.prepared import Prepared
 from gateway.errors import NotFound
 from gateway.services.plan_table.attribution import CHANGE_ID
 from gateway.services.runtime import Caller, Gateway
+from gateway.services.subscription.billing_rows import UNREAD
 from gateway.services.subscription.details_row import SELECT_DETAILS, DetailsRow
 from gateway.services.subscription.plan_details import PlanDetails, build_plan_details
 
@@ -19,7 +20,8 @@ CHANGE_AND_DETAILS = Prepared(
     SELECT_DETAILS.add_columns(REQUESTED_CHANGE).join(
         REQUESTED_CHANGE,
         and_(REQUESTED_CHANGE.organization_id == Organization.id, REQUESTED_CHANGE.id == bindparam("change_id")),
-    )
+    ),
+    without=UNREAD,
 )
 
 

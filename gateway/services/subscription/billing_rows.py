@@ -101,7 +101,21 @@ SELECT_TERMS = (
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)
     .outerjoin(Subscription, Subscription.organization_id == Organization.id)
 )
-TERMS = Prepared(SELECT_TERMS)
+UNREAD = frozenset(
+    {
+        "announced",
+        "automatic_tax",
+        "invoices_pending",
+        "latest_invoice_id",
+        "pending_until",
+        "rank",
+        "revision",
+        "source",
+        "trail",
+    }
+)
+"""The columns of subscriptions and their upcoming invoices that no read for the UI needs."""
+TERMS = Prepared(SELECT_TERMS, without=UNREAD)
 """Reads what the prices of the plans depend on for an organization."""
 BILLING_STATE = Prepared(
     SELECT_TERMS.add_columns(

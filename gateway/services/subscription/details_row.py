@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, exists, func, select
+from sqlalchemy import ColumnElement, bindparam, case, exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from gateway.db.models import (
@@ -22,7 +22,7 @@ from gateway.db.prepared import Prepared
 from gateway.services.invoices.listing import IS_PAYABLE, IS_VISIBLE
 from gateway.services.mirror.charged_method import IS_CHARGED
 from gateway.services.plan_table.rows import PLAN_OF_PRODUCT
-from gateway.services.subscription.billing_rows import HAD_TRIAL
+from gateway.services.subscription.billing_rows import HAD_TRIAL, UNREAD
 
 
 class DetailsRow(NamedTuple):
@@ -37,7 +37,7 @@ class DetailsRow(NamedTuple):
     discounts: list[Json] | None
     customer_discounts: list[Json] | None
     upcoming: UpcomingInvoice | None
-    payment_method: PaymentMethod | None
+    payment_method: Json | None
     invoice: Json | None
     change: Json | None
     may_pay: bool
@@ -71,6 +71,20 @@ OPEN_CHANGE = (
     .correlate(Organization)
     .scalar_subquery()
 )
+PAYMENT_METHOD = case(
+    (
+        PaymentMethod.id.is_not(None),
+        build_object(
+            PaymentMethod.id,
+            PaymentMethod.type,
+            PaymentMethod.label,
+            PaymentMethod.brand,
+            PaymentMethod.last4,
+            PaymentMethod.exp_month,
+            PaymentMethod.exp_year,
+        ),
+    )
+)
 MAY_PAY = exists().where(Invoice.organization_id == Organization.id, IS_PAYABLE).correlate(Organization)
 
 
@@ -91,7 +105,7 @@ SELECT_DETAILS = (
         select_discounts(Subscription.id),
         select_discounts(Organization.stripe_customer_id),
         UpcomingInvoice,
-        PaymentMethod,
+        PAYMENT_METHOD,
         NEWEST_INVOICE,
         OPEN_CHANGE,
         MAY_PAY,
@@ -104,4 +118,4 @@ SELECT_DETAILS = (
     .outerjoin(PaymentMethod, IS_CHARGED)
     .where(Organization.id == bindparam("organization_id"))
 )
-DETAILS = Prepared(SELECT_DETAILS)
+DETAILS = Prepared(SELECT_DETAILS, without=UNREAD)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from gateway.db.models import Json
 from gateway.services.customers.existing import introduce_organization
-from gateway.services.customers.payment_methods import ShownPaymentMethod, to_shown
+from gateway.services.customers.payment_methods import ShownPaymentMethod
 from gateway.services.invoices.upcoming import UpcomingCharges, build_upcoming_charges
 from gateway.services.plan_table.derive import PlanState, never_enrolled
 from gateway.services.plan_table.selection import Plans, select_base_item
@@ -169,7 +169,7 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
         billing_date=billing_date,
         upcoming_charges=build_upcoming_charges(found.upcoming, next_invoice),
         trial=view_trial(subscription, has_method=found.payment_method is not None, now=gateway.clock()),
-        payment_method=to_shown(found.payment_method) if found.payment_method is not None else None,
+        payment_method=ShownPaymentMethod(**found.payment_method) if found.payment_method is not None else None,
         latest_invoice=InvoiceSummary(**found.invoice) if found.invoice is not None else None,
         payment_problem=find_payment_problem(unpaid, state.standing, has_method=found.payment_method is not None),
         credit_balance=max(0, -found.balance),
