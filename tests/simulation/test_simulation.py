@@ -61,10 +61,14 @@ def test_a_seed_gives_the_same_run_to_the_last_row(database_url: str) -> None:
 
 def test_events_of_the_last_second_arrive_before_the_checks(database_url: str) -> None:
     simulation = Simulation(database_url, 1, organizations=0)
+
+    def create_customer() -> None:
+        simulation.stripe.v1.customers.create({"name": "Late"})
+
     try:
         with in_one_time(simulation.clock, simulation.random):
             simulation.begin()
-            simulation.plan(4 * DAY, lambda: simulation.stripe.v1.customers.create({"name": "Late"}))
+            simulation.plan(4 * DAY, create_customer)
             simulation.settle()
             assert simulation.stripe.events[-1]["data"]["object"]["name"] == "Late"
             check_events(simulation)

@@ -2,15 +2,13 @@
 
 from contextlib import suppress
 from datetime import timedelta
-
-from stripe.params import SetupIntentListParams
+from typing import Any
 
 from gateway.services.reconciliation import compare
-from gateway.services.reconciliation.drift_phases import PAGE_SIZE, FindUnseen, Page
+from gateway.services.reconciliation.drift_phases import FindUnseen, Page, fetch_list
 from gateway.services.reconciliation.progress import DRIFT, checked_until
 from gateway.services.runtime import Gateway
-from gateway.stripe_api.client import stripe_call
-from gateway.stripe_api.snapshots import PaymentMethodSnapshot, Seen, UnreadableObject
+from gateway.stripe_api.snapshots import PaymentMethodSnapshot, Seen, UnreadableObject, body_of
 from gateway.stripe_api.times import to_unix
 
 LONGEST_SETUP = timedelta(days=1)  # from the creation of a setup intent to its confirmation in a browser
@@ -24,15 +22,12 @@ def compare_added_payment_methods(gateway: Gateway, cursor: str | None, _: FindU
     """
     with gateway.database.transaction() as session:
         since = checked_until(session, DRIFT)
-    params: SetupIntentListParams = {"limit": PAGE_SIZE, "expand": ["data.payment_method"]}
+    params: dict[str, Any] = {"expand": ["data.payment_method"]}
     if since is not None:
         params["created"] = {"gte": to_unix(since - LONGEST_SETUP)}
-    if cursor is not None:
-        params["starting_after"] = cursor
-    with stripe_call():
-        page = gateway.stripe.v1.setup_intents.list(params)
-    seen = Seen.in_answer(page, cause="drift")
-    methods = [each.to_dict(for_json=True)["payment_method"] for each in page.data if each.status == "succeeded"]
+    answer = fetch_list(gateway, "setup_intents", cursor, **params)
+    seen, page = Seen.in_answer(answer, cause="drift"), body_of(answer)
+    methods = [each["payment_method"] for each in page["data"] if each["status"] == "succeeded"]
     snapshots = []
     for each in methods:
         with suppress(UnreadableObject):  # the mirror lacks it, as it does after its unreadable events
@@ -40,8 +35,8 @@ def compare_added_payment_methods(gateway: Gateway, cursor: str | None, _: FindU
     with gateway.database.transaction() as session:
         differences = compare.find_differences(session, snapshots)
     return Page(
-        cursor=page.data[-1].id if page.has_more else None,
-        looked_at=len(page.data),
+        cursor=page["data"][-1]["id"] if page["has_more"] else None,
+        looked_at=len(page["data"]),
         answered_at=seen.as_of,
         differences=differences,
         seen=[each.id for each in snapshots],

@@ -1,14 +1,12 @@
 """The phase of the drift walk that finds payments in progress, which the lists of invoices do not show."""
 
 from sqlalchemy import select
-from stripe.params import InvoicePaymentListParams
 
 from gateway.db.models import Invoice
-from gateway.services.reconciliation.drift_phases import PAGE_SIZE, FindUnseen, Page, compare_each
+from gateway.services.reconciliation.drift_phases import FindUnseen, Page, compare_each, fetch_list
 from gateway.services.runtime import Gateway
-from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.events import JsonObject
-from gateway.stripe_api.snapshots import InvoiceSnapshot, id_of
+from gateway.stripe_api.snapshots import InvoiceSnapshot, body_of, id_of
 
 
 def compare_open_payments(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
@@ -17,16 +15,10 @@ def compare_open_payments(gateway: Gateway, cursor: str | None, _: FindUnseen) -
     An account collects unpaid invoices over the years. One list shows the open payments of a hundred of them.
     https://docs.stripe.com/api/invoice-payment/list
     """
-    params: InvoicePaymentListParams = {
-        "limit": PAGE_SIZE,
-        "status": "open",
-        "expand": ["data.payment.payment_intent"],
-    }
-    if cursor is not None:
-        params["starting_after"] = cursor
-    with stripe_call():
-        page = gateway.stripe.v1.invoice_payments.list(params)
-    payments = [each.to_dict(for_json=True) for each in page.data]
+    page = body_of(
+        fetch_list(gateway, "invoice_payments", cursor, status="open", expand=["data.payment.payment_intent"])
+    )
+    payments: list[JsonObject] = page["data"]
     invoices = [id_of(each["invoice"]) for each in payments if is_in_progress(each)]
     unnoticed = select(Invoice.id).where(
         Invoice.id.in_(invoices), Invoice.status == "open", Invoice.payment_under_way.is_not(True)
@@ -34,7 +26,7 @@ def compare_open_payments(gateway: Gateway, cursor: str | None, _: FindUnseen) -
     with gateway.database.transaction() as session:
         suspects = session.scalars(unnoticed).all()
     return Page(
-        cursor=page.data[-1].id if page.has_more else None,
+        cursor=payments[-1]["id"] if page["has_more"] else None,
         looked_at=len(payments),
         differences=compare_each(gateway, InvoiceSnapshot, suspects),
     )

@@ -115,10 +115,10 @@ def test_stripe_outage_postpones_the_walks_without_failed_jobs(drifted: World) -
     assert drifted.plan_row().quantity == 7
 
 
-def test_a_walk_that_stripe_refuses_is_a_failed_job(drifted: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_walks_that_stripe_refuses_are_failed_jobs(drifted: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drifted.gateway.stripe, "raw_request", lambda *_, **__: refuse())
     walk_as_jobs(drifted)
-    assert failed_jobs(drifted) == [jobs.WALK_GAP]
+    assert sorted(failed_jobs(drifted)) == [jobs.WALK_DRIFT, jobs.WALK_GAP]
 
 
 def refuse() -> None:
