@@ -6,7 +6,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from gateway.db.models import Subscription, WebhookEvent
+from gateway.db.models import Organization, Subscription, WebhookEvent
 from gateway.services.mirror.merge import merge
 from gateway.services.webhooks import drain
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
@@ -55,3 +55,21 @@ def test_card_detached_before_its_first_event_does_not_come_back(world: World, a
     assert api.ok("GET", "/subscription")["payment_method"] is None
     with world.gateway.database.transaction() as session:
         assert session.scalar(text("SELECT detached FROM payment_methods")) is True
+
+
+def test_merge_of_a_customer_leaves_its_subscriptions_unwritten(world: World) -> None:
+    world.api().ok("POST", "/subscription", plan="free")
+    world.settle()
+    before = subscription_versions(world)
+    customer_id = world.rows(Organization)[0].stripe_customer_id
+    assert customer_id is not None
+    world.stripe.v1.customers.update(customer_id, {"name": "Renamed"})
+    world.settle()
+    assert world.rows(Organization)[0].name == "Renamed"
+    assert (len(before), subscription_versions(world)) == (1, before)
+
+
+def subscription_versions(world: World) -> list[str]:
+    """Return PostgreSQL's place of each row. Every write gives the row another place."""
+    with world.gateway.database.transaction() as session:
+        return list(session.scalars(text("SELECT ctid::text FROM subscriptions ORDER BY id")))
