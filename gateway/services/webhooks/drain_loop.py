@@ -14,6 +14,8 @@ from gateway.services.webhooks.wakeup import defer_drain
 from gateway.supervision import DRAIN, Supervision
 
 GATHER = 0.02  # seconds between two batches. An event waits half of it on average.
+# After a batch of that many events. A batch costs as much as dozens of events, whatever its size.
+GATHER_UNDER_LOAD, LOAD = 0.06, 10
 LINGER = 0.25  # seconds without an event after which a drain ends. At lower rates, a job per event is affordable.
 LOOK_AGAIN = 0.5  # seconds between two looks whether locked organizations are unlocked
 
@@ -67,4 +69,9 @@ class DrainLoop:
             if is_idle and not is_waiting:
                 return
             if done < BATCH and (self._linger or is_waiting):
-                self._supervised.ending.wait(GATHER)
+                self._supervised.ending.wait(choose_pause(done))
+
+
+def choose_pause(done: int) -> float:
+    """Return the seconds between a batch of ``done`` events and the next one."""
+    return GATHER_UNDER_LOAD if done >= LOAD else GATHER
