@@ -27,7 +27,7 @@ from gateway.errors import (
     StripeUnavailable,
 )
 from gateway.stripe_api.gate import CONNECT_TIMEOUT, READ_TIMEOUT, Gate
-from gateway.stripe_api.session import Session
+from gateway.stripe_api.transport import Transport
 
 API_VERSION: Final = "2026-10-28.endive"  # the version that the pinned SDK and our webhook endpoint speak
 STRIPE: Final = "https://api.stripe.com"
@@ -67,7 +67,7 @@ class MeteredClient(RequestsClient):
     def request_with_retries(self, *args: Any, **kwargs: Any) -> tuple[Any, int, Mapping[str, str]]:
         """Make a call, as the SDK asks for it. Raise StripeNotCalled if the gate refuses it."""
         if getattr(self._thread_local, "session", None) is None:
-            self._thread_local.session = Session(self._proxy_url, self._choose_timeout)
+            self._thread_local.session = Transport(self._proxy_url, self._choose_timeout)
         if self._gate is not None:
             self._gate.begin_call()
         return super().request_with_retries(*args, **kwargs)

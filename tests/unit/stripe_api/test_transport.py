@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from urllib3 import Timeout
 
-from gateway.stripe_api.session import Response, Session
+from gateway.stripe_api.transport import Response, Transport
 
 REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"
 
@@ -49,11 +49,11 @@ def serving(answer: bytes | None, tls: ssl.SSLContext | None = None) -> Iterator
 
 
 def send(address: str) -> Response:
-    session = Session(None, lambda: Timeout(0.5))
+    transport = Transport(None, lambda: Timeout(0.5))
     try:
-        return session.request("get", f"{address}/v1/customers/cus_1", headers={}, data=None)
+        return transport.request("get", f"{address}/v1/customers/cus_1", headers={}, data=None)
     finally:
-        session.close()
+        transport.close()
 
 
 def build_context(directory: Path) -> ssl.SSLContext:

@@ -1,7 +1,7 @@
 """What the SDK's HTTP client needs of a ``requests.Session``, without the work that a session does for each call.
 
-A session merges settings, cookies, hooks and redirects, which Stripe does not use. That takes longer than to send the
-request and to read its response.
+A session merges settings, cookies, hooks and redirects, which Stripe does not use. That takes nearly as long as to send
+the request and to read its response.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ class Response(NamedTuple):
     content: bytes
 
 
-class Session:
+class Transport:
     """The connections of one thread. ``choose_timeout`` is called for each attempt."""
 
     def __init__(self, proxy: str | None, choose_timeout: Callable[[], Timeout]) -> None:
