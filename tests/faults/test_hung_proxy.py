@@ -16,7 +16,7 @@ from tests.support.processes import await_port, free_port, running_gateway
 from tests.support.wait import eventually
 
 ENDS_WITHIN = 60  # seconds until the worker ends itself
-UNAVAILABLE_WITHIN = 45  # seconds until a request is answered
+UNAVAILABLE_WITHIN = 35  # seconds: 20 until a connection is given up, then another one is tried
 
 
 @pytest.mark.long  # it waits until the worker takes its loops for stuck
