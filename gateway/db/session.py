@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import psycopg
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, Executable, Row, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
@@ -87,8 +88,14 @@ def is_read_only(connection: psycopg.BaseConnection[Any]) -> bool:
 
     https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-ASYNC
     """
-    status = connection.info.parameter_status
-    return "on" in (status("default_transaction_read_only"), status("in_hot_standby"))
+    status = connection.pgconn.parameter_status
+    return b"on" in (status(b"default_transaction_read_only"), status(b"in_hot_standby"))
+
+
+def end_transaction(connection: psycopg.Connection[Any], _record: object, _state: object) -> None:
+    """Roll back what a block has left open. psycopg takes long for a rollback, even if there is no transaction."""
+    if connection.pgconn.transaction_status != TransactionStatus.IDLE:
+        connection.rollback()
 
 
 @contextmanager
@@ -140,11 +147,13 @@ class Database:
             max_overflow=0,
             pool_timeout=5,
             pool_use_lifo=True,
+            pool_reset_on_return=None,  # `end_transaction` does it
             hide_parameters=True,  # logs contain error texts, which must not show names, addresses or payloads
             connect_args=CONNECT,
             json_deserializer=orjson.loads,  # the standard library's takes several times as long
         )
         event.listen(self.engine, "do_connect", self._open)
+        event.listen(self.engine, "reset", end_transaction)
         event.listen(self.engine, "checkin", self._note_return)
         event.listen(self.engine, "checkout", self._replace_if_dead)
         self._autocommit_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
