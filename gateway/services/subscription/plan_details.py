@@ -138,9 +138,10 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
         next_invoice = find_next_invoice_date(subscription.items)
         if state.requested_plan != catalog.floor.key:
             billing_date = find_billing_date(subscription, next_invoice)
-    contract = Contract.of_enrolment(catalog, found.customer_currency, [caller.currency])
     if subscription is not None and item is not None:
         contract = Contract.of(subscription, item)
+    else:
+        contract = Contract.of_enrolment(catalog, found.customer_currency, [caller.currency])
     actions = policy.list_actions(catalog, state.requested_plan, contract)
     running = subscription if subscription is not None and subscription.status not in ENDED else None
     if find_startable(catalog, state.requested_plan, contract, running, had_trial=found.had_trial) is not None:
