@@ -51,15 +51,20 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # ships no types
         return super().arguments(schema(), **options)
 
 
+def has_body() -> bool:
+    """Return whether the request's headers announce a body. Without one, there is no need to look for it."""
+    return request.environ.get("CONTENT_LENGTH", "") not in ("", "0") or "HTTP_TRANSFER_ENCODING" in request.environ
+
+
 def refuse_other_media_types() -> None:
     """Refuse a body that is not JSON with 415. flask-smorest would treat it as empty."""
-    if request.get_data() and not request.is_json:
+    if has_body() and request.get_data() and not request.is_json:
         raise UnsupportedMediaType("Send application/json.")
 
 
 def refuse_unread_body() -> None:
     """Abort with 422 if the body has fields and the view reads none. Abort with 400 if the body is not JSON."""
-    if request.endpoint is None or not request.get_data():
+    if request.endpoint is None or not has_body() or not request.get_data():
         return
     documented: dict[str, Any] = getattr(current_app.view_functions[request.endpoint], "_apidoc", {})
     parameters = documented.get("arguments", {}).get("parameters", [])

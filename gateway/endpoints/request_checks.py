@@ -12,6 +12,7 @@ from werkzeug.wsgi import get_content_length, get_input_stream
 
 from gateway.config import WEBHOOK_MAX_BYTES
 from gateway.endpoints import usage
+from gateway.endpoints.blueprint import has_body
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -34,9 +35,10 @@ def read_body() -> None:
     This runs for every path and before the token is verified. A malformed chunk would otherwise only be noticed after
     the answer.
     """
-    # Usage comes in batches, which may be as long as a webhook.
-    limit = WEBHOOK_MAX_BYTES if request.blueprint == usage.blueprint.name else MAX_BYTES
-    request.environ["wsgi.input"] = BytesIO(read_whole_body(request.environ, limit))
+    if has_body():
+        # Usage comes in batches, which may be as long as a webhook.
+        limit = WEBHOOK_MAX_BYTES if request.blueprint == usage.blueprint.name else MAX_BYTES
+        request.environ["wsgi.input"] = BytesIO(read_whole_body(request.environ, limit))
 
 
 def read_whole_body(environ: "WSGIEnvironment", limit: int) -> bytes:
