@@ -223,8 +223,8 @@ class RateLimits:
     def _add_headers(self, response: Response) -> Response:
         """Add the headers of draft-ietf-httpapi-ratelimit-headers to an answer of a limited view."""
         if g.get("rate_class") is not None and (limits := g.get("counted") or self._list_shared()):
-            response.headers["RateLimit-Policy"] = ", ".join(map(Counted.describe_policy, limits))
-            response.headers["RateLimit"] = ", ".join(map(Counted.describe_window, limits))
+            response.headers.add("RateLimit-Policy", ", ".join(map(Counted.describe_policy, limits)))
+            response.headers.add("RateLimit", ", ".join(map(Counted.describe_window, limits)))
         return response
 
     def _end(self, _error: BaseException | None) -> None:

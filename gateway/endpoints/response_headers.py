@@ -24,8 +24,11 @@ def register(app: Flask, config: Config) -> None:
 
     @app.after_request
     def add(response: Response) -> Response:
+        # With `setdefault`, werkzeug would raise and catch an exception for each of them.
+        present = {name.lower() for name, _ in response.headers}
         for name, value in headers.items():
-            response.headers.setdefault(name, value)
+            if name.lower() not in present:
+                response.headers.add(name, value)
         return response
 
 
