@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from stripe import Customer as StripeCustomer
 from stripe import TaxId as StripeTaxId
-from stripe.params import CustomerUpdateParams
 
 from gateway.errors import BillingDetailsRefused
 from gateway.services.customers.automatic_tax import switch_on_tax
@@ -17,6 +16,9 @@ from gateway.services.mirror.refresh import merge_snapshots
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import stripe_call, stripe_call_with_input
 from gateway.stripe_api.snapshots import CustomerSnapshot
+
+if TYPE_CHECKING:
+    from stripe.params import CustomerUpdateParams
 
 ADDRESS = ("line1", "line2", "city", "state", "postal_code", "country")
 

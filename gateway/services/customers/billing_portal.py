@@ -4,17 +4,19 @@ https://docs.stripe.com/customer-management
 """
 
 from hashlib import blake2b
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from stripe.billing_portal import Configuration
-from stripe.params.billing_portal import ConfigurationCreateParams, SessionCreateParams
 
 from gateway.services.customers.customer import ensure_customer
 from gateway.services.customers.deletion import detect_deletion
 from gateway.services.intents.reservation import refuse_sales_plan
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import stripe_call
+
+if TYPE_CHECKING:
+    from stripe.params.billing_portal import ConfigurationCreateParams, SessionCreateParams
 
 OWNER: Final = {"created_by": "konnect_billing"}
 """The metadata by which the gateway finds its configuration among those of the account."""
@@ -28,7 +30,7 @@ FEATURES: Final[Any] = {
     "subscription_pause": {"enabled": False},
     "subscription_update": {"enabled": False},
 }
-PARAMS: Final[ConfigurationCreateParams] = {"features": FEATURES, "metadata": OWNER, "name": "Konnect billing"}
+PARAMS: "Final[ConfigurationCreateParams]" = {"features": FEATURES, "metadata": OWNER, "name": "Konnect billing"}
 
 
 def open_portal(gateway: Gateway, caller: Caller, return_url: str) -> str:

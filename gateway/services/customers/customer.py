@@ -5,11 +5,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 from stripe import Customer as StripeCustomer
-from stripe.params import CustomerCreateParams, CustomerListParams
 
 from gateway.db import jobs
 from gateway.db.models import Organization
@@ -29,6 +29,9 @@ from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import answered_failure, refuses, stripe_call
 from gateway.stripe_api.snapshots import ORGANIZATION_ID, CustomerSnapshot
 from gateway.stripe_api.times import to_unix
+
+if TYPE_CHECKING:
+    from stripe.params import CustomerCreateParams, CustomerListParams
 
 # Stripe forgets an idempotency key after 24 hours. A later call under it could create a second customer.
 KEY_LIFETIME = timedelta(hours=23)

@@ -3,17 +3,19 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import structlog
 from stripe import Customer as StripeCustomer
 from stripe import TaxId as StripeTaxId
-from stripe.params import CustomerTaxIdCreateParams
 
 from gateway.errors import BillingDetailsRefused, GatewayError, NotFound
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call, stripe_call_with_input
 from schemas.billing_details import MOST_TAX_IDS
+
+if TYPE_CHECKING:
+    from stripe.params import CustomerTaxIdCreateParams
 
 TAX_IDS = "tax_ids"
 TaxIdKey = tuple[str, str]

@@ -1,10 +1,10 @@
 """Pay an unpaid invoice. This is the only part of the invoices that calls Stripe."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from stripe.params import InvoicePayParams
 
 from gateway.db.models import IS_OPEN, UNPAID, BillingIntent, Invoice, PlanChange
 from gateway.errors import (
@@ -24,6 +24,9 @@ from gateway.services.rate_limits.card_testing import refuse_after_declines
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import needs_action, refuses, stripe_call
 from gateway.stripe_api.snapshots import InvoiceSnapshot, Snapshot, SubscriptionSnapshot
+
+if TYPE_CHECKING:
+    from stripe.params import InvoicePayParams
 
 PAYABLE = (*UNPAID, "draft")
 """The statuses in which a visible invoice can be paid. A visible draft is one that Stripe no longer finalizes."""

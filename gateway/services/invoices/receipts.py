@@ -1,11 +1,15 @@
 """The receipt of a paid invoice, which Stripe keeps with the charge."""
 
+from typing import TYPE_CHECKING
+
 from stripe import Charge, PaymentIntent
-from stripe.params import InvoicePaymentListParams
 
 from gateway.services.invoices.listing import get_invoice
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import stripe_call
+
+if TYPE_CHECKING:
+    from stripe.params import InvoicePaymentListParams
 
 CHARGES = ["data.payment.payment_intent.latest_charge", "data.payment.charge"]
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import select
 from stripe import StripeClient, StripeObject
-from stripe.params import InvoicePaymentListParamsPayment
 
 from gateway.db.models import Invoice, Mirrored, Organization
 from gateway.db.session import is_locked
@@ -29,6 +29,9 @@ from gateway.stripe_api.snapshots import (
     body_of,
     headers_of,
 )
+
+if TYPE_CHECKING:
+    from stripe.params import InvoicePaymentListParamsPayment
 
 
 def retrieve_holder(stripe: StripeClient, holder_id: str) -> StripeObject:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from stripe import StripeClient
-from stripe.params import ProductUpdateParams
 
 from gateway.catalog import Catalog, CatalogPlan, CatalogPrice, Meter
 from gateway.config import ConfigError
@@ -13,6 +13,9 @@ from gateway.db.models import Json
 from gateway.services.operations.price_terms import build_params, describe_terms, matches_stripe
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import PLAN, PriceSnapshot, ProductSnapshot
+
+if TYPE_CHECKING:
+    from stripe.params import ProductUpdateParams
 
 CAUSE = "catalog sync"
 SOLD_UNDER = "konnect_lookup_key"  # the metadata key that names the lookup key under which a price was sold

@@ -8,16 +8,11 @@ resumes with the others.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from stripe import Subscription as StripeSubscription
-from stripe.params import (
-    InvoiceCreatePreviewParams,
-    SubscriptionUpdateParams,
-    SubscriptionUpdateParamsItem,
-)
 
 from gateway.db.models import BillingIntent, Subscription
 from gateway.errors import DatabaseUnavailable, GatewayError, StripeUnavailable
@@ -32,6 +27,13 @@ from gateway.services.subscription.billing_rows import PRICES
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import ENDED, Snapshot, SubscriptionSnapshot
 
+if TYPE_CHECKING:
+    from stripe.params import (
+        InvoiceCreatePreviewParams,
+        SubscriptionUpdateParams,
+        SubscriptionUpdateParamsItem,
+    )
+
 CAUSE = "catalog migration"
 
 
@@ -44,7 +46,7 @@ class Move:
     """None for a metered item."""
     price_id: str
 
-    def to_params(self) -> SubscriptionUpdateParamsItem:
+    def to_params(self) -> "SubscriptionUpdateParamsItem":
         """Return the parameters of an update. Without the quantity, a new price would reset it to 1."""
         params: SubscriptionUpdateParamsItem = {"id": self.item_id, "price": self.price_id}
         return params if self.quantity is None else params | {"quantity": self.quantity}

@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
-
-from stripe.params import PriceCreateParams, PriceCreateParamsTier
+from typing import TYPE_CHECKING, Any
 
 from gateway.catalog import CatalogPrice, Tier
 from gateway.db.models import Price
 
+if TYPE_CHECKING:
+    from stripe.params import PriceCreateParams, PriceCreateParamsTier
+
 INTERVALS = {"month": "per month", "year": "per year"}
 
 
-def build_params(price: CatalogPrice, product_id: str, meter_id: str | None) -> PriceCreateParams:
+def build_params(price: CatalogPrice, product_id: str, meter_id: str | None) -> "PriceCreateParams":
     """Return the parameters that create the price. It takes its lookup key over from the price that has it.
 
     https://docs.stripe.com/api/prices/create
@@ -38,7 +39,7 @@ def build_params(price: CatalogPrice, product_id: str, meter_id: str | None) -> 
     return params
 
 
-def build_tier(tier: Tier) -> PriceCreateParamsTier:
+def build_tier(tier: Tier) -> "PriceCreateParamsTier":
     """Return the parameters of one tier."""
     params: PriceCreateParamsTier = {"up_to": tier.up_to if tier.up_to is not None else "inf"}
     if tier.unit_amount is not None:

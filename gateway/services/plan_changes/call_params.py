@@ -2,15 +2,9 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy.orm import Session
-from stripe.params import (
-    SubscriptionCreateParams,
-    SubscriptionCreateParamsItem,
-    SubscriptionUpdateParams,
-    SubscriptionUpdateParamsCancellationDetails,
-)
 
 from gateway.catalog import Catalog, CatalogPlan, Charge
 from gateway.db.models import TRIAL_END, Json, Organization, PlanChange
@@ -30,7 +24,15 @@ from gateway.services.subscription.trials import END_NOW, build_begin, is_triali
 from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
 from gateway.stripe_api.times import to_unix
 
-SETTLEMENT: Mapping[Charge, SubscriptionUpdateParams] = MappingProxyType(
+if TYPE_CHECKING:
+    from stripe.params import (
+        SubscriptionCreateParams,
+        SubscriptionCreateParamsItem,
+        SubscriptionUpdateParams,
+        SubscriptionUpdateParamsCancellationDetails,
+    )
+
+SETTLEMENT: "Mapping[Charge, SubscriptionUpdateParams]" = MappingProxyType(
     {
         # The prorations wait as pending invoice items for the billing date. Each call says so explicitly, like the
         # flexible billing mode that this depends on.
@@ -59,7 +61,7 @@ def build_creation(session: Session, catalog: Catalog, change: PlanChange, billi
 
 def build_floor_subscription(
     organization: Organization, catalog: Catalog, billing: BillingState, metadata: dict[str, str]
-) -> SubscriptionCreateParams:
+) -> "SubscriptionCreateParams":
     """Return the parameters that subscribe the organization to the floor plan."""
     params: SubscriptionCreateParams = {
         "customer": organization.stripe_customer_id or "",
@@ -104,7 +106,7 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *,
 
 def build_settlement(
     catalog: Catalog, change: PlanChange, billing: BillingState, target: CatalogPlan
-) -> SubscriptionUpdateParams:
+) -> "SubscriptionUpdateParams":
     """Return the part of the update that says when Stripe charges it. A change within a trial keeps the trial's end.
 
     Flexible billing mode keeps the old billing date unless the call says otherwise.

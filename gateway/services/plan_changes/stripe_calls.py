@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from stripe import StripeClient, StripeResponse
-from stripe.params import SubscriptionCancelParams
 
 from gateway.catalog import Catalog
 from gateway.db.models import FINAL_USAGE, MADE_FROM, UNSETTLED, Invoice, Json, Organization, PlanChange
@@ -21,6 +20,9 @@ from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import BillingState, load_billing_state
 from gateway.services.subscription.trials import is_trialing
 from gateway.stripe_api.snapshots import TRIALING
+
+if TYPE_CHECKING:
+    from stripe.params import SubscriptionCancelParams
 
 HELD_BACK = "pending_if_incomplete"
 CREATE, UPDATE = "create_subscription", "update_subscription"
@@ -119,7 +121,7 @@ def freeze_ending(session: Session, change: PlanChange, billing: BillingState, s
     https://docs.stripe.com/api/subscriptions/cancel
     """
     name = f"{CANCEL}{subscription_id}"
-    params: SubscriptionCancelParams = {"prorate": True, "invoice_now": True}
+    params: "SubscriptionCancelParams" = {"prorate": True, "invoice_now": True}
     change.steps = {**change.steps, name: dict(params)}
     row = session.get_one(StoredSubscription, subscription_id)
     begins = min(datetime.fromisoformat(item["current_period_start"]) for item in row.items)

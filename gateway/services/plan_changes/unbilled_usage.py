@@ -8,11 +8,10 @@ https://docs.stripe.com/billing/subscriptions/billing-mode/compare
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import structlog
 from stripe import InvoiceItem, Price
-from stripe.params import InvoiceItemCreateParams
 
 from gateway.catalog import CatalogPrice, Interval, Meter, Tier, TiersMode, round_amount
 from gateway.db.models import FINAL_USAGE, MADE_FROM, Organization, PlanChange
@@ -23,6 +22,9 @@ from gateway.services.runtime import Gateway
 from gateway.services.usage.ended_plans import sum_usage, take_back
 from gateway.stripe_api.client import key_spent, stripe_call
 from gateway.stripe_api.times import from_unix, to_unix
+
+if TYPE_CHECKING:
+    from stripe.params import InvoiceItemCreateParams
 
 CLOCKS_APART = timedelta(hours=1)  # far more than the difference of two clocks
 USAGE_OF = "usage_of"  # the metadata key of our items, with the id of the subscription item whose usage they bill
@@ -173,7 +175,7 @@ def charge(gateway: Gateway, change: PlanChange, customer_id: str, left: LeftIte
 
 def build_item(
     gateway: Gateway, change: PlanChange, customer_id: str, left: LeftItem, amount: int
-) -> InvoiceItemCreateParams:
+) -> "InvoiceItemCreateParams":
     """Return the parameters of an invoice item for the next invoice of the subscription, if it still runs."""
     left_at = change.left_at or change.ended_at or change.created_at
     params: InvoiceItemCreateParams = {

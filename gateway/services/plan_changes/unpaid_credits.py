@@ -17,11 +17,11 @@ step once. The SDK retries none of these calls. So a replayed answer always belo
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import func, select, update
 from stripe import Invoice
-from stripe.params import CreditNoteCreateParams, InvoiceItemCreateParams
 
 from gateway.db import jobs
 from gateway.db.models import UNSETTLED, Charge, Organization, PlanChange, Subscription
@@ -39,6 +39,9 @@ from gateway.services.subscription.billing_state import load_billing_state
 from gateway.services.subscription.settlement import MONTHLY, keeps_pending_for_a_year
 from gateway.stripe_api.client import key_spent, stripe_call
 from gateway.stripe_api.snapshots import CHANGE_ID, ENDED, InvoiceSnapshot, SubscriptionSnapshot, UnreadableObject
+
+if TYPE_CHECKING:
+    from stripe.params import CreditNoteCreateParams, InvoiceItemCreateParams
 
 # Stripe finalizes a draft after an hour and then charges it. The drafts of an ``unpaid`` subscription stay drafts, so
 # the job waits longer each time.

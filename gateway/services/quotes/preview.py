@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from stripe import Invoice
-from stripe.params import InvoiceCreatePreviewParams
-from stripe.params import InvoiceCreatePreviewParamsSubscriptionDetails as Details
 
 from gateway.config import QUOTE_LIFETIME
 from gateway.errors import BillingAddressRequired, NotEnrolled, PeriodOver, StripeRejected
@@ -41,6 +39,10 @@ from gateway.services.subscription.trials import is_trialing
 from gateway.stripe_api.client import NEEDS_ADDRESS, nothing_upcoming, outside_period, stripe_call
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.stripe_api.times import from_unix, to_unix
+
+if TYPE_CHECKING:
+    from stripe.params import InvoiceCreatePreviewParams
+    from stripe.params import InvoiceCreatePreviewParamsSubscriptionDetails as Details
 
 LACKS_ADDRESS = "requires_location_inputs"  # https://docs.stripe.com/api/invoices/object#invoice_object-automatic_tax
 

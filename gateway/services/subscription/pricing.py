@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
-
-from stripe.params import SubscriptionUpdateParamsItem
+from typing import TYPE_CHECKING, Any
 
 from gateway.catalog import CatalogPlan, CatalogPrice
 from gateway.errors import CatalogNotSynced
 from gateway.services.subscription.billing_state import BillingState
 from gateway.services.subscription.terms import PlanPrice
+
+if TYPE_CHECKING:
+    from stripe.params import SubscriptionUpdateParamsItem
 
 
 def find_price(billing: BillingState, plan: CatalogPlan) -> PlanPrice | None:
@@ -75,7 +76,7 @@ def get_price(billing: BillingState, plan: CatalogPlan) -> PlanPrice:
     return price
 
 
-def build_price(billing: BillingState, plan: CatalogPlan) -> SubscriptionUpdateParamsItem:
+def build_price(billing: BillingState, plan: CatalogPlan) -> "SubscriptionUpdateParamsItem":
     """Return the part of an item that names the price of ``plan``. Raises CatalogNotSynced.
 
     Only the floor plan may need a price that Stripe does not have yet. Stripe then creates it together with the item.
@@ -95,7 +96,7 @@ def build_price(billing: BillingState, plan: CatalogPlan) -> SubscriptionUpdateP
     }
 
 
-def build_update_items(billing: BillingState, plan: CatalogPlan, quantity: int) -> list[SubscriptionUpdateParamsItem]:
+def build_update_items(billing: BillingState, plan: CatalogPlan, quantity: int) -> "list[SubscriptionUpdateParamsItem]":
     """Return the items of the update that moves the subscription to ``quantity`` units of ``plan``.
 
     The base item carries its id, because Stripe would otherwise add a second item and bill both. It carries the
@@ -113,7 +114,7 @@ def build_update_items(billing: BillingState, plan: CatalogPlan, quantity: int) 
 
 def swap_others(
     billing: BillingState, plan: CatalogPlan, others: list[dict[str, Any]]
-) -> list[SubscriptionUpdateParamsItem]:
+) -> "list[SubscriptionUpdateParamsItem]":
     """Return the items that replace the metered ones of the left plan by those of ``plan``.
 
     Stripe bills the usage of a deleted item up to now. An item of another product stays, such as support that sales
@@ -128,6 +129,6 @@ def swap_others(
     return [*delete_items(gone), *added]
 
 
-def delete_items(items: Iterable[dict[str, Any]]) -> list[SubscriptionUpdateParamsItem]:
+def delete_items(items: Iterable[dict[str, Any]]) -> "list[SubscriptionUpdateParamsItem]":
     """Return the parameters that delete the items."""
     return [{"id": item["id"], "deleted": True} for item in items]

@@ -5,12 +5,15 @@ move to another interval also begins a new period, which is paid in full at its 
 https://docs.stripe.com/billing/subscriptions/billing-cycle
 """
 
-from stripe.params import SubscriptionUpdateParams
+from typing import TYPE_CHECKING
 
 from gateway.catalog import Catalog, CatalogPlan, Charge
 from gateway.db.models import Subscription
 from gateway.services.subscription.billing_state import BillingState
 from gateway.services.subscription.trials import is_trialing
+
+if TYPE_CHECKING:
+    from stripe.params import SubscriptionUpdateParams
 
 
 def restarts_periods(billing: BillingState) -> bool:
@@ -46,7 +49,7 @@ def choose_settlement(
     return choose_charge(catalog, billing, source, target)
 
 
-MONTHLY: SubscriptionUpdateParams = {"pending_invoice_item_interval": {"interval": "month"}}
+MONTHLY: "SubscriptionUpdateParams" = {"pending_invoice_item_interval": {"interval": "month"}}
 """Makes Stripe invoice pending items each month.
 
 https://docs.stripe.com/api/subscriptions/update#update_subscription-pending_invoice_item_interval
@@ -60,8 +63,8 @@ def keeps_pending_for_a_year(subscription: Subscription | None) -> bool:
     return any(item.get("interval") == "year" for item in subscription.items)
 
 
-def build_restart(billing: BillingState) -> SubscriptionUpdateParams:
+def build_restart(billing: BillingState) -> "SubscriptionUpdateParams":
     """Return the part of the update that begins new periods. Stripe invoices what is pending in a year each month."""
     is_yearly = billing.contract.interval == "year"
-    interval = MONTHLY if is_yearly else SubscriptionUpdateParams(pending_invoice_item_interval="")
+    interval: SubscriptionUpdateParams = MONTHLY if is_yearly else {"pending_invoice_item_interval": ""}
     return {"billing_cycle_anchor": {"type": "now"}, **interval}

@@ -4,18 +4,19 @@ Stripe refuses to switch it on without one, and to bill it while the subscriptio
 https://docs.stripe.com/tax/subscriptions
 """
 
-from typing import TypedDict
-
-from stripe.params import SubscriptionUpdateParamsAutomaticTax
+from typing import TYPE_CHECKING, TypedDict
 
 from gateway.catalog import Catalog, CatalogPlan
 from gateway.services.subscription.billing_state import BillingState
+
+if TYPE_CHECKING:
+    from stripe.params import SubscriptionUpdateParamsAutomaticTax
 
 
 class TaxParams(TypedDict, total=False):
     """The part of a call that switches on automatic tax. Empty if it is on already, or not wanted."""
 
-    automatic_tax: SubscriptionUpdateParamsAutomaticTax
+    automatic_tax: "SubscriptionUpdateParamsAutomaticTax"
 
 
 def build_tax_params(catalog: Catalog, billing: BillingState, target: CatalogPlan, *, is_free_now: bool) -> TaxParams:

@@ -7,8 +7,7 @@ extra while the gateway is down. https://docs.stripe.com/billing/subscriptions/t
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-from stripe.params import SubscriptionUpdateParams
+from typing import TYPE_CHECKING
 
 from gateway.catalog import Catalog, CatalogPlan
 from gateway.db.models import Subscription
@@ -16,8 +15,11 @@ from gateway.services.subscription import policy
 from gateway.services.subscription.terms import Contract
 from gateway.stripe_api.snapshots import TRIALING
 
+if TYPE_CHECKING:
+    from stripe.params import SubscriptionUpdateParams
+
 # Without a payment method, Stripe would still end the floor plan's subscription on the day of the old trial's end.
-END_NOW: SubscriptionUpdateParams = {
+END_NOW: "SubscriptionUpdateParams" = {
     "trial_end": "now",
     "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
     "proration_behavior": "none",
@@ -35,7 +37,7 @@ class TrialView:
     """Whether Stripe bills the plan after the trial, and does not end it."""
 
 
-def build_begin(trial_end: int) -> SubscriptionUpdateParams:
+def build_begin(trial_end: int) -> "SubscriptionUpdateParams":
     """Return the part of an update that begins a trial until ``trial_end``, in unix seconds."""
     return {
         "trial_end": trial_end,
