@@ -121,7 +121,7 @@ def freeze_ending(session: Session, change: PlanChange, billing: BillingState, s
     https://docs.stripe.com/api/subscriptions/cancel
     """
     name = f"{CANCEL}{subscription_id}"
-    params: "SubscriptionCancelParams" = {"prorate": True, "invoice_now": True}
+    params: SubscriptionCancelParams = {"prorate": True, "invoice_now": True}
     change.steps = {**change.steps, name: dict(params)}
     row = session.get_one(StoredSubscription, subscription_id)
     begins = min(datetime.fromisoformat(item["current_period_start"]) for item in row.items)
