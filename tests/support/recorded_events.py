@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -71,4 +72,4 @@ def seen(as_of: datetime, cause: str, **more: Any) -> Seen:
 
 def same(one: Snapshot, other: Snapshot) -> bool:
     """Return whether all fields are equal. ``==`` ignores the fields that do not count as a change."""
-    return type(one) is type(other) and vars(one) == vars(other)
+    return type(one) is type(other) and all(getattr(one, f.name) == getattr(other, f.name) for f in fields(one))
