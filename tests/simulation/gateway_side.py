@@ -11,16 +11,11 @@ from http import HTTPStatus
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 import jwt
 import orjson
-import psycopg
 from procrastinate.retry import RetryStrategy
-from psycopg._preparing import PrepareManager
 from sqlalchemy import event
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry
 from stripe import WebhookSignature
 
 from gateway.app import build_gateway, create_app
@@ -28,9 +23,6 @@ from gateway.auth import DEVELOPMENT_ALGORITHM, SCOPES
 from gateway.catalog import Catalog
 from gateway.config import Config
 from gateway.db import jobs
-from gateway.db.clock import DatabaseClock
-from gateway.db.session import Database
-from gateway.db.writer import require_success
 from gateway.endpoints.request_context import EXTENSION, WebApp
 from gateway.errors import GatewayError
 from gateway.failpoints import VARIABLE, Failpoint
@@ -45,6 +37,7 @@ from gateway.stripe_api.gate import Gate, Share
 from gateway.tasks import build_worker
 from handlers import HANDLERS
 from tests.simulation.one_clock import Died, OneClock
+from tests.simulation.own_connections import SimulatedClock, keep_plans, set_clock
 from tests.simulation.wire import STRIPE, Answer, StripeWire, call_wsgi
 from tests.support.database import reopen_database
 from tests.support.json_types import Json
@@ -85,26 +78,6 @@ OFTEN = (jobs.FOLLOW_LEVELS, jobs.CHECK_SPEND, jobs.END_GRANTS)
 """The periodic tasks that run each minute when somebody may have given them work."""
 SELDOM = (jobs.WALK_GAP, jobs.WALK_DRIFT, jobs.COMPLETE_ADOPTIONS, jobs.CALCULATE_CHARGES, jobs.PRUNE_INBOX)
 """The periodic tasks that repair what was lost, or look ahead."""
-
-
-class SimulatedClock(DatabaseClock):
-    """Sets the clock of each connection before its use, and reads none."""
-
-    def __init__(self, clock: OneClock) -> None:
-        super().__init__()
-        self._clock = clock
-        self._set_to: WeakKeyDictionary[psycopg.Connection[Any], float] = WeakKeyDictionary()
-
-    @property
-    def is_old(self) -> bool:
-        """Return True, so that each use of a connection begins with ``read``."""
-        return True
-
-    def read(self, connection: psycopg.Connection[Any]) -> None:
-        """Set the connection's clock, unless it stands right. libpq begins no transaction for it."""
-        if self._set_to.get(connection) != self._clock.seconds:
-            self._set_to[connection] = self._clock.seconds
-            require_success(connection.pgconn.exec_(f"SET gateway.now = '{self._clock.now().isoformat()}'".encode()))
 
 
 class CalledWakeup(Wakeup):
@@ -279,31 +252,6 @@ class GatewaySide:
     def _note(self, statement: str, **values: Any) -> None:
         with self.gateway.database.driver() as driver:
             driver.execute(statement, values)
-
-
-class KeptPlans(PrepareManager):
-    """Keeps all prepared statements, also after a rollback. psycopg forgets them, in case it has undone a DDL."""
-
-    prepare_threshold = 1
-    prepared_max = 10_000
-
-    def clear(self) -> bool:
-        """Keep them."""
-        return False
-
-
-def keep_plans(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-    """Let a connection plan each statement once."""
-    driver: psycopg.Connection[Any] = connection  # type: ignore[assignment]  # psycopg's
-    driver._prepared = KeptPlans()  # noqa: SLF001 - psycopg has no setting for it
-    driver.execute("SET plan_cache_mode = force_generic_plan")
-    driver.commit()
-
-
-def set_clock(database: Database, clock: DatabaseClock) -> DatabaseClock:
-    """Give a database another clock, and return the one before."""
-    before, database._clock = database._clock, clock  # noqa: SLF001 - only the simulation has another clock
-    return before
 
 
 def pause_before_retry(strategy: RetryStrategy, attempts: int) -> timedelta:
