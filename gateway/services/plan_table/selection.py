@@ -62,8 +62,10 @@ def select_current_subscription(subscriptions: Sequence[Subscription], plans: Pl
 
 def list_duplicates(subscriptions: Sequence[Subscription], plans: Plans) -> list[Subscription]:
     """Return the running subscriptions that stand for a plan beside the current one, ordered by id."""
-    current = select_current_subscription(subscriptions, plans)
     running = [each for each in subscriptions if each.status not in ENDED and stands_for_plan(each, plans)]
+    if len(running) <= 1:  # the only one is the current one
+        return []
+    current = select_current_subscription(running, plans)
     return sorted((each for each in running if each is not current), key=lambda each: each.id)
 
 

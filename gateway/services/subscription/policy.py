@@ -186,7 +186,7 @@ def can_change_interval(catalog: Catalog, current_plan: str, contract: Contract)
     plan = catalog.find(current_plan)
     if plan is None or plan.is_floor or plan.sales or contract.is_fixed:
         return False
-    return any(contract.with_interval(each).moves for each in list_intervals(plan, contract))
+    return any(contract.is_other_interval(each) for each in list_intervals(plan, contract))
 
 
 def list_intervals(plan: CatalogPlan, contract: Contract) -> list[str]:

@@ -102,9 +102,13 @@ class Contract:
 
     def with_interval(self, interval: str | None) -> Self:
         """Return the contract after a move to ``interval``. Without another one, nothing moves."""
-        if interval is None or (interval, 1) == (self.interval, self.interval_count):
+        if interval is None or not self.is_other_interval(interval):
             return self
         return replace(self, interval=interval, interval_count=1, moves=True)
+
+    def is_other_interval(self, interval: str) -> bool:
+        """Return whether the subscription is not billed every ``interval``."""
+        return (interval, 1) != (self.interval, self.interval_count)
 
     def find_price(self, plan: CatalogPlan) -> CatalogPrice | None:
         """Return the price of a plan on sale in this currency and interval, or None."""
