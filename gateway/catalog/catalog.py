@@ -31,7 +31,7 @@ class Catalog:
     def load(cls, path: Path | None = None) -> Self:
         """Read the catalogue at ``path``, or the one that comes with the gateway.
 
-        Raises ConfigError if the file cannot be read, and CatalogMistakes with all mistakes in it.
+        Raise ConfigError if the file cannot be read, and CatalogMistakes with all mistakes in it.
         """
         return cls(**read_catalog(path or Path(str(files("gateway").joinpath("catalog.toml")))))
 

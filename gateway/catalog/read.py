@@ -25,7 +25,7 @@ class CatalogMistakes(ConfigError):
 
 
 def read_catalog(path: Path) -> dict[str, Any]:
-    """Return the arguments of the Catalog at ``path``. Raises ConfigError and CatalogMistakes."""
+    """Return the arguments of the Catalog at ``path``. Raise ConfigError and CatalogMistakes."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -34,7 +34,7 @@ def read_catalog(path: Path) -> dict[str, Any]:
 
 
 def parse_catalog(data: Table) -> dict[str, Any]:
-    """Return the arguments of the Catalog that ``data`` describes. Raises CatalogMistakes."""
+    """Return the arguments of the Catalog that ``data`` describes. Raise CatalogMistakes."""
     mistakes: list[Mistake] = []
     try:
         tables = CatalogTable().load(data)

@@ -30,7 +30,7 @@ class DatabaseClock:
         return datetime.fromtimestamp(time.monotonic() + self._ahead, UTC)
 
     def read(self, connection: psycopg.Connection[Any]) -> None:
-        """Ask the database. Raises psycopg's error if the connection is dead."""
+        """Ask the database. Raise psycopg's error if the connection is dead."""
         autocommit = connection.autocommit
         connection.autocommit = True  # otherwise a transaction would begin
         began = time.monotonic()

@@ -98,7 +98,7 @@ class Prepared(Statement):
         super().__init__(statement.with_only_columns(*columns))
 
     def read(self, database: Database, parameters: Mapping[str, Any]) -> list[Row]:
-        """Return the rows, as ``read_in`` does. Raises DatabaseUnavailable."""
+        """Return the rows, as ``read_in`` does. Raise DatabaseUnavailable."""
         with database.driver() as driver:
             return self._build(self._execute(driver, parameters).fetchall(), Entity.show)
 

@@ -80,7 +80,7 @@ class QueueConnector(PsycopgConnector):
             await asyncio.sleep(RETRY_AFTER)
 
     async def _listen(self, on_notification: Notify, channels: Iterable[str]) -> None:
-        """Listen until the connection is lost. Raises psycopg.OperationalError then."""
+        """Listen until the connection is lost. Raise psycopg.OperationalError then."""
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True, **CONNECT) as connection:
             for channel in channels:
                 await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))

@@ -162,7 +162,7 @@ class Database:
     def transaction(self) -> Iterator[Session]:
         """Run the block in one transaction. Commit at its end, or roll back if it raises.
 
-        Raises DatabaseUnavailable if the database cannot be reached or goes down during the block. Then the caller does
+        Raise DatabaseUnavailable if the database cannot be reached or goes down during the block. Then the caller does
         not know whether the transaction committed.
         """
         with (
@@ -176,7 +176,7 @@ class Database:
     def reading(self) -> Iterator[Session]:
         """Run the block without a transaction, for reads that need none. That saves two round trips.
 
-        Raises DatabaseUnavailable.
+        Raise DatabaseUnavailable.
         """
         with (
             translate_outages(),
@@ -186,23 +186,23 @@ class Database:
             yield session
 
     def execute(self, statement: Executable) -> int:
-        """Execute and commit one statement, and return the number of rows. Raises DatabaseUnavailable."""
+        """Execute and commit one statement, and return the number of rows. Raise DatabaseUnavailable."""
         with translate_outages(), self._autocommit_engine.connect() as connection:
             return connection.execute(statement).rowcount
 
     def fetch(self, statement: Executable, parameters: Mapping[str, Any]) -> Sequence[Row[Any]]:
-        """Execute and commit one statement, and return its rows. Raises DatabaseUnavailable."""
+        """Execute and commit one statement, and return its rows. Raise DatabaseUnavailable."""
         with translate_outages(), self._autocommit_engine.connect() as connection:
             return connection.execute(statement, parameters).all()
 
     def read(self, query: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Execute and commit one statement with the driver alone, and return its rows. Raises DatabaseUnavailable."""
+        """Execute and commit one statement with the driver alone, and return its rows. Raise DatabaseUnavailable."""
         with self.driver() as driver:
             return driver.execute(query, parameters).fetchall()
 
     @contextmanager
     def driver(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-        """Lend a connection that commits each statement. Raises DatabaseUnavailable.
+        """Lend a connection that commits each statement. Raise DatabaseUnavailable.
 
         SQLAlchemy's own execution takes as long as a short SELECT. Only the most frequent statements need this.
         """
@@ -227,7 +227,7 @@ class Database:
         return self._clock()
 
     def connect(self) -> psycopg.Connection[Any]:
-        """Open an autocommit connection outside the pool. Raises psycopg.OperationalError if that fails."""
+        """Open an autocommit connection outside the pool. Raise psycopg.OperationalError if that fails."""
         return psycopg.connect(self.url, autocommit=True, **CONNECT)
 
     def _open(self, _dialect: object, _record: object, _positional: object, named: Mapping[str, Any]) -> Any:

@@ -36,7 +36,7 @@ class Writer:
 
         The statement names its parameters $1, $2 and so on. ``formats`` has 0 (text) or 1 (binary) for each parameter.
         The statement must be safe to execute twice. If the database closed the connection, for example by a restart,
-        the writer opens another connection and retries the statement once. Raises DatabaseUnavailable, also if the
+        the writer opens another connection and retries the statement once. Raise DatabaseUnavailable, also if the
         statement waits longer than the lock timeout. Then the caller does not know whether the statement committed.
         """
         was_open = self._connection is not None
@@ -84,7 +84,7 @@ class Writer:
 
 
 def require_success(result: pq.abc.PGresult) -> pq.abc.PGresult:
-    """Return ``result``. Raises psycopg's error if ``result`` is one."""
+    """Return ``result``. Raise psycopg's error if ``result`` is one."""
     if result.status == pq.ExecStatus.COMMAND_OK:
         return result
     error = error_from_result(result)

@@ -166,7 +166,7 @@ class RateLimits:
     def _begin(self) -> None:
         """Find who sends the request and what it costs, and count it.
 
-        Raises Unauthorized, RateLimited if the request exceeds a limit of this process, and DatabaseUnavailable.
+        Raise Unauthorized, RateLimited if the request exceeds a limit of this process, and DatabaseUnavailable.
         """
         declared = getattr(current_app.view_functions.get(request.endpoint or ""), ATTRIBUTE, None)
         g.rate_class = None
@@ -194,7 +194,7 @@ class RateLimits:
             )
 
     def _count_here(self) -> None:
-        """Count the request in memory. Raises RateLimited."""
+        """Count the request in memory. Raise RateLimited."""
         g.counted = []
         for dimension, caller in g.limited.items():
             scope = name_scope(dimension)

@@ -27,7 +27,7 @@ def add_grant(
 ) -> Grant:
     """Grant a plan until a moment. Raise Conflict if a grant is running.
 
-    Raises InvalidRequest for an unknown plan, for the floor plan, and for a moment that is over.
+    Raise InvalidRequest for an unknown plan, for the floor plan, and for a moment that is over.
     """
     now = gateway.clock()
     if gateway.catalog.get(plan).is_floor:

@@ -47,8 +47,8 @@ class Answer:
 def claim_key(gateway: Gateway, caller: Caller, key: str, fingerprint: str) -> Answer | None:
     """Claim the key. Return the stored answer, or None if the caller must carry the request out.
 
-    Raises IdempotencyKeyReused if the key came with another request before. Raises RequestInProgress while the first
-    request has no answer. Raises RateLimited if the organization has too many keys.
+    Raise IdempotencyKeyReused if the key came with another request before. Raises RequestInProgress while the first
+    request has no answer. Raise RateLimited if the organization has too many keys.
     """
     while True:
         with gateway.database.transaction() as session:

@@ -119,7 +119,7 @@ class MeteredClient(RequestsClient):
 
         The log leaves out the query, which may hold an e-mail address.
 
-        Raises APIError for a 2xx response that does not come from Stripe, such as a proxy's page. Its fields would be
+        Raise APIError for a 2xx response that does not come from Stripe, such as a proxy's page. Its fields would be
         missing later, where the cause is hard to see.
         """
         started = time.monotonic()
@@ -208,7 +208,7 @@ def is_missing_card(error: stripe.InvalidRequestError) -> bool:
 def stripe_call_with_input(field: str | None = None) -> Iterator[None]:
     """Translate Stripe's errors for a call that carries a person's input, which the person can correct.
 
-    Raises BillingDetailsRefused if Stripe refuses the input. That error names ``field``, or else the parameter that
+    Raise BillingDetailsRefused if Stripe refuses the input. That error names ``field``, or else the parameter that
     Stripe names. Other errors are those of ``stripe_call``.
     """
     try:

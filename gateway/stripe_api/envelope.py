@@ -59,7 +59,7 @@ class WebhookEnvelope(NamedTuple):
 
     @classmethod
     def read(cls, event: Any) -> "WebhookEnvelope":
-        """Read an event's JSON. Raises WebhookRefused with the names of the missing or invalid fields."""
+        """Read an event's JSON. Raise WebhookRefused with the names of the missing or invalid fields."""
         if not isinstance(event, Mapping):
             raise WebhookRefused("The body is not a single Stripe event.")
         if event.get("object") == THIN:
@@ -84,7 +84,7 @@ class WebhookEnvelope(NamedTuple):
 
 
 def check(parsed: WebhookEnvelope) -> WebhookEnvelope:
-    """Return the envelope. Raises WebhookRefused with the names of the missing or invalid fields."""
+    """Return the envelope. Raise WebhookRefused with the names of the missing or invalid fields."""
     checked = zip(parsed._fields, CHECKS, parsed, strict=True)
     if wrong := [name for name, is_right, value in checked if not is_right(value)]:
         raise WebhookRefused("The body is not a Stripe event.", errors={name: ["Not valid."] for name in wrong})

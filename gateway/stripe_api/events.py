@@ -45,7 +45,7 @@ class Event:
 
     @classmethod
     def from_json(cls, event: JsonObject) -> Self:
-        """Read an event as delivered or listed. Raises UnreadableObject if a field is missing that every event has."""
+        """Read an event as delivered or listed. Raise UnreadableObject if a field is missing that every event has."""
         try:
             data = event["data"]
             stripe_object = data["object"]

@@ -112,7 +112,7 @@ class Gate:
     def attempt(self) -> Iterator[Callable[[int], None]]:
         """Let one attempt of the call pass. The block passes the status of the answer to the function it gets.
 
-        Raises StripeNotCalled before the block if the call may not be made.
+        Raise StripeNotCalled before the block if the call may not be made.
         """
         episode = self._admit_attempt()
         outcome: Outcome | None = None
@@ -167,7 +167,7 @@ class Gate:
     def _admit_attempt(self) -> int:
         """Occupy a place and enter the breaker. Return the breaker's episode.
 
-        Raises StripeNotCalled. Raises APIConnectionError if Stripe may have received an earlier attempt, because the
+        Raise StripeNotCalled. Raises APIConnectionError if Stripe may have received an earlier attempt, because the
         outcome of the call is unknown then.
         """
         try:

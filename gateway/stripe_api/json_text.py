@@ -17,7 +17,7 @@ CLIENT_SECRET = re.compile(rb'("client_secret"\s*:\s*)"(?:[^"\\]|\\.)*"')
 
 
 def loads(text: bytes) -> Any:
-    """Read JSON in UTF-8. Raises ValueError for invalid JSON, for NaN and Infinity, and for JSON nested too deeply."""
+    """Read JSON in UTF-8. Raise ValueError for invalid JSON, for NaN and Infinity, and for JSON nested too deeply."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -35,7 +35,7 @@ def refuse(constant: str) -> NoReturn:
 
 
 def dumps(value: Any) -> bytes:
-    """Write ``value`` as JSON that ``loads`` can read. Raises TypeError, ValueError or RecursionError if it cannot."""
+    """Write ``value`` as JSON that ``loads`` can read. Raise TypeError, ValueError or RecursionError if it cannot."""
     try:
         return orjson.dumps(value)
     except TypeError:

@@ -16,7 +16,7 @@ def verify(body: bytes, header: str | None, secrets: Sequence[str], now: datetim
 
     Several secrets are valid while an operator rolls one. The SDK checks the HMAC, and this function closes three gaps
     that SDK 16.1 leaves. The SDK raises TypeError for a non-ASCII signature. It raises UnicodeDecodeError for a body
-    that is not UTF-8. It accepts a timestamp in the future. Raises WebhookRefused.
+    that is not UTF-8. It accepts a timestamp in the future. Raise WebhookRefused.
     """
     if header is None or not header.isascii():
         raise WebhookRefused("The Stripe-Signature header is missing or not ASCII.")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 
 def from_unix(seconds: int) -> datetime:
-    """Return the aware datetime of ``seconds``. Raises TypeError, ValueError or OverflowError for an invalid time."""
+    """Return the aware datetime of ``seconds``. Raise TypeError, ValueError or OverflowError for an invalid time."""
     return datetime.fromtimestamp(seconds, UTC)
 
 

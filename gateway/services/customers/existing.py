@@ -52,7 +52,7 @@ def insert_organization(session: Session, caller: Caller, now: datetime) -> bool
 def search_for_organization(gateway: Gateway, organization_id: str) -> None:
     """Run the job that looks for an organization's customer at Stripe, and adopt the one that it finds.
 
-    Raises StripeUnavailable, and the worker then retries the job.
+    Raise StripeUnavailable, and the worker then retries the job.
     """
     with gateway.database.reading() as session:
         linked = session.get_one(Organization, organization_id).stripe_customer_id
@@ -121,7 +121,7 @@ def list_subscriptions(gateway: Gateway, customer_id: str) -> list[SubscriptionS
 def fill_mirror(gateway: Gateway, customer_id: str) -> None:
     """Run the job that merges what an adopted customer has: subscriptions, payment methods and the last invoices.
 
-    Raises StripeUnavailable, and the worker then retries the job.
+    Raise StripeUnavailable, and the worker then retries the job.
     """
     with calling_as(Priority.REFRESH):
         customer = retrieve(gateway, CustomerSnapshot.kind, customer_id)

@@ -22,7 +22,7 @@ from gateway.stripe_api.snapshots import TRIALING
 def choose_first_method(gateway: Gateway, organization_id: str) -> None:
     """Run the job that makes the first payment method the default, if nothing is charged after the trial without it.
 
-    Raises StripeUnavailable, or ChangeInProgress, and the worker then retries the job.
+    Raise StripeUnavailable, or ChangeInProgress, and the worker then retries the job.
     """
     with gateway.database.reading() as session:
         method_id = find_first_method(gateway, session, organization_id)

@@ -27,7 +27,7 @@ log = structlog.get_logger()
 def detach_surplus(gateway: Gateway, payment_method_id: str) -> None:
     """Run the job that detaches a payment method if there are still too many, and if nothing names it.
 
-    Raises ChangeInProgress or StripeUnavailable, and the worker then retries the job.
+    Raise ChangeInProgress or StripeUnavailable, and the worker then retries the job.
     """
     refresh(gateway, PaymentMethodSnapshot.kind, payment_method_id)
     with gateway.database.reading() as session:

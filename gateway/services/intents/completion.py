@@ -38,7 +38,7 @@ class Operation:
 def perform(gateway: Gateway, operation: Operation, intent: BillingIntent) -> None:
     """Make the intent's call. Then merge the answer and delete the intent in one transaction.
 
-    Raises what the call raises. If Stripe refused the call, merge what Stripe shows and delete the intent first. If the
+    Raise what the call raises. If Stripe refused the call, merge what Stripe shows and delete the intent first. If the
     outcome is unknown (StripeUnavailable), leave the intent to its job.
     """
     try:
@@ -60,7 +60,7 @@ def perform(gateway: Gateway, operation: Operation, intent: BillingIntent) -> No
 def settle(gateway: Gateway, operation: Operation, intent: BillingIntent) -> None:
     """Merge the present state of the objects that the call may have changed, and delete the intent.
 
-    Raises StripeUnavailable. The intent then stays, because the next operation would be checked against a wrong mirror.
+    Raise StripeUnavailable. The intent then stays, because the next operation would be checked against a wrong mirror.
     """
     merge_and_release(gateway, intent, retrieve_all(gateway, operation.list_objects(gateway, intent)))
 
@@ -76,7 +76,7 @@ def merge_and_release(gateway: Gateway, intent: BillingIntent, states: Sequence[
 def finish_intent(gateway: Gateway, operations: Mapping[Kind, Operation], intent_id: str) -> None:
     """Run the completion job of an intent whose request died or got no answer.
 
-    ``reservation.reserve`` queues the job with the intent. Raises what ``perform`` raises while the intent stays, and
+    ``reservation.reserve`` queues the job with the intent. Raise what ``perform`` raises while the intent stays, and
     the worker then retries the job. An intent that is too old to repeat its call is given up.
     """
     with gateway.database.reading() as session:

@@ -56,7 +56,7 @@ def wait_for_turn(gateway: Gateway, attempt: Callable[[], T]) -> T:
     """Return what ``attempt`` returns. Repeat it while it raises OperationInFlight, for ``LONGEST_WAIT`` seconds.
 
     Each attempt uses a transaction of its own, so the wait holds none. It holds no place at the gate to Stripe either,
-    so that waiting requests of one organization do not keep the others out. Raises ChangeInProgress in the end.
+    so that waiting requests of one organization do not keep the others out. Raise ChangeInProgress in the end.
     """
     deadline = time.monotonic() + LONGEST_WAIT
     pause = FIRST_PAUSE
@@ -78,9 +78,9 @@ def reserve(
     """Commit the intent and its completion job. Return the intent, or None if nothing is left to do.
 
     ``check`` reads the mirror in the same transaction. It raises if the operation must not be done, and returns whether
-    it is still needed. Raises ChangeInProgress, with its Location for a plan change. Raises StripeNotCalled if the gate
+    it is still needed. Raise ChangeInProgress, with its Location for a plan change. Raises StripeNotCalled if the gate
     refuses calls to Stripe, because an intent that cannot be sent would block the organization.
-    Raises ContactSalesRequired if sales manages the plan.
+    Raise ContactSalesRequired if sales manages the plan.
     """
     intent = wait_for_turn(gateway, lambda: try_to_reserve(gateway, organization_id, kind, object_id, check))
     if intent is not None:
@@ -91,7 +91,7 @@ def reserve(
 def try_to_reserve(
     gateway: Gateway, organization_id: str, kind: Kind, object_id: str, check: Callable[[Session], bool]
 ) -> BillingIntent | None:
-    """Do what ``reserve`` does without waiting. Raises OperationInFlight."""
+    """Do what ``reserve`` does without waiting. Raise OperationInFlight."""
     refusal = gateway.gate.reserve()
     now = gateway.clock()
     with gateway.database.transaction() as session:

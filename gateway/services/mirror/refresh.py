@@ -99,7 +99,7 @@ log = structlog.get_logger()
 def refresh(gateway: Gateway, kind: str, stripe_id: str, attempt: int = 1) -> Outcome | None:
     """Retrieve one object, merge the answer and return the outcome. Return None if Stripe has no such object.
 
-    ``attempt`` counts how often in a row the object was retrieved. Raises StripeUnavailable. Raises
+    ``attempt`` counts how often in a row the object was retrieved. Raise StripeUnavailable. Raises
     UnreadableObject if the answer has an unknown shape.
     """
     if (snapshot := retrieve(gateway, kind, stripe_id)) is None:
@@ -111,7 +111,7 @@ def refresh(gateway: Gateway, kind: str, stripe_id: str, attempt: int = 1) -> Ou
 
 
 def retrieve(gateway: Gateway, kind: str, stripe_id: str) -> Snapshot | None:
-    """Return Stripe's state of one object, or None if Stripe has no such object. Raises as ``refresh`` does.
+    """Return Stripe's state of one object, or None if Stripe has no such object. Raise as ``refresh`` does.
 
     The stored revision is read before the call to Stripe. If it is the same when the answer is merged, the answer is
     newer than the stored state. If it has changed, the merge may enqueue another refresh.

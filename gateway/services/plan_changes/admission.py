@@ -68,7 +68,7 @@ class Admitted:
 def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCommand, terms: Terms | None) -> Admitted:
     """Return the requested change if the organization may make it. Do not check whether a payment method is on file.
 
-    Raises OperationInFlight, PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice,
+    Raise OperationInFlight, PreconditionFailed, ChangeInProgress, RateLimited, NotEnrolled, UnpaidInvoice,
     ExposureLimit, CatalogNotSynced, QuoteStale if the caller saw another price, and what ``refuse_deleted_customer``,
     ``choose_trial``, ``policy.check_change``, ``check_interval`` and ``Terms.check`` raise.
     """
@@ -120,7 +120,7 @@ def choose_trial(
 ) -> CatalogPlan | None:
     """Return the plan whose trial the change starts, or None.
 
-    An enrolment that names no plan starts the trial if one is left, and is one on the floor plan otherwise. Raises
+    An enrolment that names no plan starts the trial if one is left, and is one on the floor plan otherwise. Raise
     InvalidRequest if the catalogue has no such trial, and TrialUnavailable.
     """
     subscription, current = billing.subscription, billing.plan_state.requested_plan

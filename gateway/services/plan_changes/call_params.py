@@ -78,7 +78,7 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *,
 
     Stripe prorates from the quote's second. Without a quote it prorates from the second in which it makes the change.
     It prorates nothing if the change begins or ends a trial, and then accepts no second.
-    Raises NoImmediateCharge if the change buys more and must be paid first, but cannot be. A change that buys nothing
+    Raise NoImmediateCharge if the change buys more and must be paid first, but cannot be. A change that buys nothing
     need not wait for a payment.
     """
     target = catalog.get(change.to_plan)

@@ -24,7 +24,7 @@ def check_charge(gateway: Gateway, change_id: str) -> None:
 
     ``plan_table/writer.close_changes`` queues this job when it closes a quoted change. The change's cost is the sum of
     the invoice items that it made, invoiced or not. The amount due immediately is the amount due of their invoice. It
-    also contains a balance, a tax or an item that the quote did not know. Raises StripeUnavailable, and the worker then
+    also contains a balance, a tax or an item that the quote did not know. Raise StripeUnavailable, and the worker then
     retries the job.
     """
     with gateway.database.transaction() as session:

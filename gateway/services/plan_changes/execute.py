@@ -78,7 +78,7 @@ log = structlog.get_logger()
 def run_change(gateway: Gateway, change_id: str, first: Step | None = None) -> None:
     """Make the remaining calls of the change, and end the change if Stripe refuses one. Return early if it must wait.
 
-    ``first`` is the call that ``write_intent`` has just frozen. The merge of the last answer closes the change. Raises
+    ``first`` is the call that ``write_intent`` has just frozen. The merge of the last answer closes the change. Raise
     StripeUnavailable if it is unknown whether Stripe carried a call out.
     """
     performed: set[str] = set()
@@ -137,7 +137,7 @@ def take_next_step(gateway: Gateway, change_id: str) -> Step | None:
 def perform_step(gateway: Gateway, step: Step) -> None:
     """Make one call, merge its answer, and resolve the payment that the change may wait for.
 
-    Raises as ``stripe_call``, ``refuse_unsafe_wait`` and ``resolve_payment`` do. Raises QuoteStale if the quote's
+    Raise as ``stripe_call``, ``refuse_unsafe_wait`` and ``resolve_payment`` do. Raises QuoteStale if the quote's
     billing period has ended.
     """
     if step.is_held_back:
@@ -231,7 +231,7 @@ def adopt_subscription(gateway: Gateway, step: Step) -> bool:
 def finish_change(gateway: Gateway, change_id: str) -> None:
     """Run the completion job: ask Stripe what became of the change, and bring it to an end.
 
-    ``request.write_intent`` queues the job with the change. Raises StripeUnavailable or UnreadableObject, and the
+    ``request.write_intent`` queues the job with the change. Raise StripeUnavailable or UnreadableObject, and the
     worker then retries the job. Once the change is too old to repeat its calls, end it as ``abandoned`` instead.
     """
     with gateway.database.transaction() as session:

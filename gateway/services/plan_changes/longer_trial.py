@@ -27,7 +27,7 @@ from gateway.stripe_api.times import to_unix
 def extend_trial(gateway: Gateway, organization_id: str, *, until: datetime, reason: str, operator: str) -> Grant:
     """Move the end of the organization's trial to ``until``, and return the grant. A repeated call does nothing more.
 
-    Raises Conflict if the organization is in no trial, InvalidRequest for a moment that is over, and ChangeInProgress.
+    Raise Conflict if the organization is in no trial, InvalidRequest for a moment that is over, and ChangeInProgress.
     If Stripe does not answer (StripeUnavailable), the intent's job completes the grant.
     """
     now = gateway.clock()
@@ -68,7 +68,7 @@ def get_trial(session: Session, organization_id: str) -> tuple[str, Subscription
 def record_grant(grant: Grant, session: Session) -> bool:
     """Store the grant in the transaction of its intent, and end an earlier one. Return whether it changes anything.
 
-    Raises Conflict if the trial is over, or if a schedule controls it.
+    Raise Conflict if the trial is over, or if a schedule controls it.
     """
     _, subscription = get_trial(session, grant.organization_id)
     if subscription.schedule_id is not None:
@@ -86,7 +86,7 @@ def record_grant(grant: Grant, session: Session) -> bool:
 def move_trial_end(gateway: Gateway, intent: BillingIntent) -> list[Snapshot]:
     """Move the end of the trial at Stripe, and return the subscription. If Stripe refuses, end the grant and raise.
 
-    Raises Conflict if the trial has ended, because the same call would then begin a second trial.
+    Raise Conflict if the trial has ended, because the same call would then begin a second trial.
     """
     with gateway.database.reading() as session:
         grant = get_running(session, intent.organization_id)

@@ -132,7 +132,7 @@ def resolve_payment(gateway: Gateway, change_id: str, invoice: Invoice) -> None:
     """Let the change wait if the customer must approve the payment. Cancel it if the card was declined.
 
     A waiting change is closed by the webhook of the payment, by ``abandon_change``, or by the completion job
-    (``execute.finish_change``). Raises CardDeclined.
+    (``execute.finish_change``). Raise CardDeclined.
     """
     with stripe_call():
         intent = gateway.stripe.v1.payment_intents.retrieve(get_payment_intent_id(invoice))
@@ -144,7 +144,7 @@ def resolve_payment(gateway: Gateway, change_id: str, invoice: Invoice) -> None:
 
 
 def get_payment_intent_id(invoice: Invoice) -> str:
-    """Return the id of the payment intent of an invoice with expanded payments. Raises StripeRejected."""
+    """Return the id of the payment intent of an invoice with expanded payments. Raise StripeRejected."""
     payments = invoice.payments.data if invoice.payments is not None else []
     intent = payments[0].payment.payment_intent if payments else None
     if intent is None:
@@ -189,8 +189,8 @@ def void_or_retrieve(gateway: Gateway, invoice_id: str, key: str) -> Invoice:
 def abandon_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
     """Cancel a change that waits for its customer. If the customer has paid first, the change is applied instead.
 
-    The merge of the retrieved subscription closes the change (``plan_table/writer.close_changes``). Raises NotFound.
-    Raises Conflict if the change does not wait for its payment. If Stripe does not answer (StripeUnavailable), the
+    The merge of the retrieved subscription closes the change (``plan_table/writer.close_changes``). Raise NotFound.
+    Raise Conflict if the change does not wait for its payment. If Stripe does not answer (StripeUnavailable), the
     intent's job completes the cancellation.
     """
     get_change(gateway, caller, change_id)

@@ -68,9 +68,9 @@ def change_plan(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Cha
     that the customer must approve the payment. ``processing`` means that Stripe's answer is unknown, or that the change
     waits for usage. The completion job (``execute.finish_change``) then ends the change within minutes.
 
-    Resume the change that an earlier request with the same idempotency key began. Raises what ``record_intent`` raises,
-    and no change is written then. Raises the recorded error, such as CardDeclined or StripeRejected, if the change has
-    ``failed``. Raises DatabaseUnavailable, with the change's Location if the change was written.
+    Resume the change that an earlier request with the same idempotency key began. Raise what ``record_intent`` raises,
+    and no change is written then. Raise the recorded error, such as CardDeclined or StripeRejected, if the change has
+    ``failed``. Raise DatabaseUnavailable, with the change's Location if the change was written.
     """
     first = None
     if (change_id := idempotency.find_linked_change(gateway, caller)) is None:
@@ -117,7 +117,7 @@ def record_intent(gateway: Gateway, caller: Caller, command: ChangeCommand) -> S
     """Prepare the customer at Stripe, then write the intent. Return the change's first call.
 
     If an unpaid invoice stands in the way, ask Stripe whether it is still unpaid, because its webhook can be late.
-    Raises what ``write_intent`` raises, and what creating the customer or setting its default payment method raises.
+    Raise what ``write_intent`` raises, and what creating the customer or setting its default payment method raises.
     """
     try:
         return prepare_and_write(gateway, caller, command)
@@ -200,7 +200,7 @@ def write_intent(
 
     The transaction locks the organization before it checks the change and its payment. If the checks still let two
     requests through, the unique index on changes in flight stops the second one. ``method_id`` is the payment method
-    that Stripe has just named. It counts only while the mirror does not know that it was removed since. Raises what
+    that Stripe has just named. It counts only while the mirror does not know that it was removed since. Raise what
     ``admit`` raises, OperationInFlight, CustomerMissing, PaymentMethodRequired, NoImmediateCharge, and RateLimited
     after too many declines.
     """

@@ -25,7 +25,7 @@ CAUSE = "trial ended"
 def return_to_floor(gateway: Gateway, organization_id: str) -> None:
     """Run the job that subscribes an organization to the floor plan, unless it has a subscription by now.
 
-    Raises StripeUnavailable, or ChangeInProgress, and the worker then retries the job.
+    Raise StripeUnavailable, or ChangeInProgress, and the worker then retries the job.
     """
     with gateway.database.reading() as session:
         ended = session.get_one(OrganizationPlan, organization_id).subscription_id

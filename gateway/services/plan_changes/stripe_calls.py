@@ -82,7 +82,7 @@ def freeze_next_step(session: Session, catalog: Catalog, change_id: str, now: da
 def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: BillingState) -> Step:
     """Store and return the call to make from ``billing``. Keep frozen parameters that still fit the subscription.
 
-    Raises CatalogNotSynced and NoImmediateCharge. Raises QuoteStale if the subscription is not the quoted one. Raises
+    Raise CatalogNotSynced and NoImmediateCharge. Raises QuoteStale if the subscription is not the quoted one. Raises
     what ``policy.check_change`` raises, because sales may have sold another plan since the intent was written.
     """
     subscription = billing.subscription
@@ -166,7 +166,7 @@ def describe_final_usage(subscription: StoredSubscription, update: Json) -> Json
 
 
 def refreeze(change: PlanChange) -> None:
-    """Discard the frozen update, so that ``freeze`` builds it from the present items. Raises QuoteStale.
+    """Discard the frozen update, so that ``freeze`` builds it from the present items. Raise QuoteStale.
 
     The old update is dangerous after the items have changed. Stripe would keep and bill a new item beside the floor
     plan, and refuse an item that is gone. Other parameters need another idempotency key. If Stripe still carries the

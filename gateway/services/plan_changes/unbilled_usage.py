@@ -56,7 +56,7 @@ def bill_unbilled_usage(gateway: Gateway, change_id: str) -> None:
     """Run the job that bills the usage of the plan that a change has left, as far as Stripe has not billed it.
 
     ``plan_table/writer.close_changes`` queues it, and ``usage.claim`` does so for usage that arrives later. A repeated
-    run finds the item of the run before, and adds nothing. Raises StripeUnavailable or StripeRejected, and the worker
+    run finds the item of the run before, and adds nothing. Raise StripeUnavailable or StripeRejected, and the worker
     then retries the job.
     """
     attempt = 0

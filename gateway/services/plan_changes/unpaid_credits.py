@@ -68,7 +68,7 @@ def withdraw_or_leave_to_job(gateway: Gateway, last: Step) -> None:
 def finish_withdrawal(gateway: Gateway, change_id: str) -> None:
     """Run the job that withdraws the change's credits for unpaid time, and queue the check of its charge.
 
-    Run it again later while an invoice is a draft, because its payment may still fail. Raises StripeRejected or
+    Run it again later while an invoice is a draft, because its payment may still fail. Raise StripeRejected or
     StripeUnavailable, and the worker then retries the job.
     """
     is_final = withdraw_credits(gateway, change_id)
@@ -99,7 +99,7 @@ def withdraw_foreign_credits(gateway: Gateway, organization_id: str) -> None:
     """Run the job that withdraws the credits of a change that somebody made at Stripe, such as in the dashboard.
 
     ``plan_table/writer.update_plan_table`` queues it. If an invoice is a draft or being paid, ``mirror.merge.merge``
-    queues it again with the invoice's next state. Raises as ``finish_withdrawal`` does.
+    queues it again with the invoice's next state. Raise as ``finish_withdrawal`` does.
     """
     with gateway.database.reading() as session:
         plans = load_plans(session)

@@ -42,7 +42,7 @@ class ChangeView:
 
 
 def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
-    """Return one of the organization's changes. Raises NotFound."""
+    """Return one of the organization's changes. Raise NotFound."""
     if not CHANGE_ID.match(change_id):
         raise NotFound("There is no such change.")
     parameters = {"organization_id": caller.organization_id, "change_id": change_id}

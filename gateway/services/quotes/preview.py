@@ -91,8 +91,8 @@ def quote_change(
 ) -> Quote:
     """Quote the move to ``quantity`` units of ``plan`` from this second on. A quote needs no card.
 
-    If the local period has ended, refresh the subscription and try once more. Raises what ``load_request`` raises.
-    Raises PeriodOver if Stripe has not begun the next period either.
+    If the local period has ended, refresh the subscription and try once more. Raise what ``load_request`` raises.
+    Raise PeriodOver if Stripe has not begun the next period either.
     """
     now = gateway.clock().replace(microsecond=0)
     try:
@@ -108,7 +108,7 @@ def quote_change(
 
 
 def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote:
-    """Build the quote from Stripe's previews. Raises PeriodOver."""
+    """Build the quote from Stripe's previews. Raise PeriodOver."""
     if request.next_invoice <= now:
         raise PeriodOver("The billing period is ending. Please try again.")
     immediate = preview_immediate_invoice(gateway, request) if request.charge_now else None
@@ -214,9 +214,9 @@ def preview_next_invoice(gateway: Gateway, request: QuoteRequest) -> Invoice | N
 
 
 def preview_invoice(gateway: Gateway, request: QuoteRequest, proration_behavior: ProrationBehavior) -> Invoice:
-    """Return Stripe's preview of an invoice. Raises PeriodOver.
+    """Return Stripe's preview of an invoice. Raise PeriodOver.
 
-    With ``always_invoice`` it is the immediate invoice, otherwise the next one on the billing date. Raises
+    With ``always_invoice`` it is the immediate invoice, otherwise the next one on the billing date. Raise
     BillingAddressRequired if Stripe cannot compute the taxes of a plan.
     """
     details: Details = {

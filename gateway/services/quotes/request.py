@@ -58,9 +58,9 @@ class QuoteRequest:
 def load_request(
     gateway: Gateway, caller: Caller, plan: str | None, quantity: int | None, interval: str | None, now: datetime
 ) -> QuoteRequest:
-    """Load the request from the local tables. Raises what ``policy.check_change`` and ``check_interval`` raise.
+    """Load the request from the local tables. Raise what ``policy.check_change`` and ``check_interval`` raise.
 
-    Raises NotEnrolled. Raises NoImmediateCharge if the change must be paid first and Stripe charges no payment method.
+    Raise NotEnrolled. Raises NoImmediateCharge if the change must be paid first and Stripe charges no payment method.
     """
     with gateway.database.transaction() as session:
         billing = load_billing_state(session, caller.organization_id, gateway.catalog).with_interval(interval)

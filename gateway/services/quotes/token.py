@@ -66,7 +66,7 @@ def refuse_foreign_token(config: Config, caller: Caller, token: str) -> None:
 def read_token(config: Config, token: str, now: datetime) -> Terms:
     """Return the terms of a token that this gateway signed.
 
-    Raises InvalidRequest if the signature does not hold. Raises QuoteExpired if the token has expired, or if another
+    Raise InvalidRequest if the signature does not hold. Raises QuoteExpired if the token has expired, or if another
     release with other terms signed it.
     """
     said, expires_at = decode_token(config, token)
@@ -76,7 +76,7 @@ def read_token(config: Config, token: str, now: datetime) -> Terms:
 
 
 def decode_token(config: Config, token: str) -> tuple[dict[str, Any], datetime]:
-    """Return the terms of a token as its release wrote them, and its expiry. Raises InvalidRequest.
+    """Return the terms of a token as its release wrote them, and its expiry. Raise InvalidRequest.
 
     Accept an expired token. The caller compares the expiry with its own clock.
     """

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 def refuse_after_declines(gateway: Gateway, organization_id: str) -> Iterator[None]:
     """Refuse the payment in the block after too many declines. Count the block if it raises CardDeclined.
 
-    Raises RateLimited. No transaction is open during the block. If the process dies in it, the payment stays counted.
+    Raise RateLimited. No transaction is open during the block. If the process dies in it, the payment stays counted.
     """
     limits = build_limits(gateway, organization_id)
     wait = find_wait(read_windows(gateway.database.read(COUNT, build_counts(limits, 1))), limits)

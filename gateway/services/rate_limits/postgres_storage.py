@@ -46,7 +46,7 @@ class PostgresStorage(Storage):
         return DatabaseUnavailable
 
     def begin_request(self, windows: Iterable[tuple[str, int]]) -> None:
-        """Count one request under each key. Raises DatabaseUnavailable.
+        """Count one request under each key. Raise DatabaseUnavailable.
 
         ``windows`` are pairs of a key and its window's length in seconds.
         """

@@ -96,7 +96,7 @@ class Budget:
             log.warning("stripe_breaker_not_noted", exc_info=True)
 
     def acquire(self) -> None:
-        """Wait until a call may be made. Raises StripeUnavailable if a refresh would wait for too long."""
+        """Wait until a call may be made. Raise StripeUnavailable if a refresh would wait for too long."""
         priority = _priority.get()
         if priority is Priority.METER_EVENT:
             return

@@ -79,7 +79,7 @@ def find_inquiries(
 def deliver_inquiries(gateway: Gateway, limit: int) -> tuple[int, int]:
     """Send the newest undelivered inquiries now, and return how many were delivered and how many there were.
 
-    Raises InvalidRequest if no receiver is set.
+    Raise InvalidRequest if no receiver is set.
     """
     if SALES not in gateway.receivers:
         raise InvalidRequest("GATEWAY_SALES_WEBHOOK_URL is not set.")

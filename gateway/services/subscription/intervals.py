@@ -12,8 +12,8 @@ from gateway.services.subscription.billing_state import BillingState
 def check_interval(billing: BillingState, target: CatalogPlan, interval: str | None) -> None:
     """Raise if the organization cannot name ``interval`` for ``target``, or move to the interval of ``billing``.
 
-    Raises InvalidRequest for the floor plan. Raises ContactSalesRequired if the subscription has other items. Their
-    periods would restart too, in a second that no quote knows. Raises UnpaidInvoice if the present year may be
+    Raise InvalidRequest for the floor plan. Raises ContactSalesRequired if the subscription has other items. Their
+    periods would restart too, in a second that no quote knows. Raise UnpaidInvoice if the present year may be
     unpaid, because Stripe would credit it to the customer's balance.
     """
     if interval is not None and target.is_floor:

@@ -54,7 +54,7 @@ def find_metered_ids(billing: BillingState, plan: CatalogPlan) -> list[str] | No
 
 
 def name_prices(billing: BillingState, plan: CatalogPlan) -> str:
-    """Return the ids of the prices that a change to ``plan`` buys, which a quote is bound to. Raises CatalogNotSynced.
+    """Return the ids of the prices that a change to ``plan`` buys, which a quote is bound to. Raise CatalogNotSynced.
 
     A plan that stays keeps its metered items, so only its own price counts.
     """
@@ -68,7 +68,7 @@ def is_current(billing: BillingState, plan: CatalogPlan) -> bool:
 
 
 def get_price(billing: BillingState, plan: CatalogPlan) -> PlanPrice:
-    """Return what ``find_price`` does. Raises CatalogNotSynced."""
+    """Return what ``find_price`` does. Raise CatalogNotSynced."""
     if (price := find_price(billing, plan)) is None:
         raise CatalogNotSynced(
             f"The gateway does not know Stripe's price for the plan {plan.key}. Run `gateway catalog sync`."
@@ -77,7 +77,7 @@ def get_price(billing: BillingState, plan: CatalogPlan) -> PlanPrice:
 
 
 def build_price(billing: BillingState, plan: CatalogPlan) -> "SubscriptionUpdateParamsItem":
-    """Return the part of an item that names the price of ``plan``. Raises CatalogNotSynced.
+    """Return the part of an item that names the price of ``plan``. Raise CatalogNotSynced.
 
     Only the floor plan may need a price that Stripe does not have yet. Stripe then creates it together with the item.
     https://docs.stripe.com/products-prices/pricing-models#inline-pricing

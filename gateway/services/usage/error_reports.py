@@ -26,7 +26,7 @@ log = structlog.get_logger()
 def note_refused_usage(gateway: Gateway, event_id: str) -> int:
     """Run the job that retrieves an error report, and mark the reports that it names. Return their number.
 
-    Stripe names samples only, so the log also says how many events it refused. Raises StripeUnavailable.
+    Stripe names samples only, so the log also says how many events it refused. Raise StripeUnavailable.
     """
     try:
         with calling_as(Priority.REFRESH), stripe_call():

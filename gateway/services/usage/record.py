@@ -97,7 +97,7 @@ class Recorded:
 def record_usage(gateway: Gateway, sent: Sequence[SentEvent]) -> Recorded:
     """Store the events that are new. An event with a known id and the same content changes nothing.
 
-    Raises DatabaseUnavailable. Then the caller does not know whether they are stored, and should send them again.
+    Raise DatabaseUnavailable. Then the caller does not know whether they are stored, and should send them again.
     """
     now = gateway.clock()
     meters = {each.key: each for each in gateway.catalog.meters}
@@ -131,7 +131,7 @@ def find_refusal(event: SentEvent, meters: Mapping[str, Meter], now: datetime) -
 def store_events(
     gateway: Gateway, events: Mapping[str, SentEvent], meters: Mapping[str, Meter], now: datetime
 ) -> list[str]:
-    """Store the events and return the ids of the new ones. Raises DatabaseUnavailable.
+    """Store the events and return the ids of the new ones. Raise DatabaseUnavailable.
 
     If a downgrade has sent a report of this minute early, its events go into the next minute's reports.
     """
@@ -151,7 +151,7 @@ def add_to_reports(
 ) -> list[str]:
     """Store the events and add the new ones to the reports of the minute ``window``, in one transaction.
 
-    Return the ids of the new ones. Raises IntegrityError if one of the reports was sent, and nothing is stored then.
+    Return the ids of the new ones. Raise IntegrityError if one of the reports was sent, and nothing is stored then.
     """
     timelines = load_timelines(
         gateway, {each.organization_id for each in events.values()}, min(each.occurred_at for each in events.values())

@@ -117,7 +117,7 @@ def send_report(gateway: Gateway, report: ClaimedReport) -> Sent:
 def create_meter_event(gateway: Gateway, report: ClaimedReport, event_name: str) -> bool:
     """Send the report. Return False if Stripe refused it because an earlier attempt has brought it there.
 
-    Raises StripeRejected, NotFound, StripeNotCalled and StripeUnavailable.
+    Raise StripeRejected, NotFound, StripeNotCalled and StripeUnavailable.
     """
     try:
         with calling_as(Priority.METER_EVENT), stripe_call():

@@ -62,7 +62,7 @@ class UsageSeries:
 
 
 def load_series(gateway: Gateway, organization_id: str, first: date | None, last: date | None) -> UsageSeries:
-    """Return the usage from ``first`` to ``last``, by default of this calendar month. Raises InvalidRequest."""
+    """Return the usage from ``first`` to ``last``, by default of this calendar month. Raise InvalidRequest."""
     last = last or gateway.clock().date()
     first = first or last.replace(day=1)
     if not EARLIEST <= first <= last <= LATEST or last - first >= LONGEST:

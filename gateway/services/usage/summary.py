@@ -52,7 +52,7 @@ def compare_summary(gateway: Gateway, report: ClaimedReport, event_name: str) ->
     """Compare Stripe's sum of the report's minute with the reports that Stripe has counted.
 
     A report that was moved may have been sent before, too. So both minutes are compared. If Stripe has counted the
-    report, mark it as sent. Raises StripeUnavailable, StripeRejected and NotFound.
+    report, mark it as sent. Raise StripeUnavailable, StripeRejected and NotFound.
     """
     minutes = {to_unix(each) // MINUTE * MINUTE for each in (report.occurred_at, report.counts_at)}
     verdicts = {compare_minute(gateway, report, event_name, begin) for begin in sorted(minutes)}

@@ -263,7 +263,7 @@ def find_mirrored_kind(event: Event) -> str | None:
 def request_refresh(stored: ClaimedEvent, event: Event, kind: str, reason: str) -> ReadEvent:
     """Return a reference to the object, so that the merge enqueues its refresh.
 
-    Raises UnreadableObject if the object has no id to retrieve it by.
+    Raise UnreadableObject if the object has no id to retrieve it by.
     """
     stripe_id = upcoming_of(event.object) if kind == "upcoming_invoice" else stored.object_id
     if stripe_id is None:

@@ -44,7 +44,7 @@ def load_last_check(gateway: Gateway) -> Check | None:
 
 
 def find_endpoint_problem(gateway: Gateway, public_url: str, types: Iterable[str]) -> str | None:
-    """Describe the problem of the endpoint at Stripe, or return None. Raises StripeUnavailable."""
+    """Describe the problem of the endpoint at Stripe, or return None. Raise StripeUnavailable."""
     url = public_url.rstrip("/") + WEBHOOK_PATH
     try:
         with stripe_call():

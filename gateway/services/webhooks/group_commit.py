@@ -32,7 +32,7 @@ class GroupCommit(Generic[Row]):
         return pending
 
     def wait(self, pending: "PendingRow[Row]") -> None:
-        """Return once the row is committed. Raises the error that ``write`` raised for it."""
+        """Return once the row is committed. Raise the error that ``write`` raised for it."""
         with self._turn:
             if not pending.finished:
                 self._commit_group()

@@ -78,7 +78,7 @@ class Inbox:
         self._refusals = Refusals(gateway.database)
 
     def add(self, body: bytes, signature: str | None) -> PendingRow[InboxRow]:
-        """Verify one delivery, and let its row join the next commit. Raises WebhookRefused.
+        """Verify one delivery, and let its row join the next commit. Raise WebhookRefused.
 
         The caller continues with ``commit``. Between the two, further deliveries may join the same commit.
         """
@@ -96,7 +96,7 @@ class Inbox:
         """Return when the delivery is committed. The value says whether the drain has something to do.
 
         A redelivery changes nothing, unless the event has failed. A failed event becomes due again immediately.
-        Raises DatabaseUnavailable (Stripe will deliver it again).
+        Raise DatabaseUnavailable (Stripe will deliver it again).
         """
         self._commits.wait(delivery)
         return self._is_handled(delivery.row)
@@ -130,7 +130,7 @@ def check_signature(gateway: Gateway, body: bytes, signature: str | None, now: d
 def build_row(gateway: Gateway, body: bytes, now: datetime) -> InboxRow:
     """Build the row of a verified event. An event of another mode or account is stored as rejected.
 
-    Raises WebhookRefused if the body is no event.
+    Raise WebhookRefused if the body is no event.
     """
     event = read_envelope(body)
     ours = event.livemode == gateway.config.livemode and event.account is None
@@ -179,7 +179,7 @@ def reset_redelivered(session: Session, event_ids: Collection[str], now: datetim
 
 
 def read_envelope(body: bytes) -> WebhookEnvelope:
-    """Read the fields that the inbox needs from a verified body. Raises WebhookRefused."""
+    """Read the fields that the inbox needs from a verified body. Raise WebhookRefused."""
     try:
         event = json_text.loads(body)
     except ValueError as error:

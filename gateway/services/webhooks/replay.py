@@ -67,7 +67,7 @@ def find_events(gateway: Gateway, selection: Selection, limit: int) -> list[Webh
 
 
 def get_event(gateway: Gateway, event_id: str) -> WebhookEvent:
-    """Return one event. Raises NotFound."""
+    """Return one event. Raise NotFound."""
     with gateway.database.transaction() as session:
         if (event := session.get(WebhookEvent, event_id)) is None:
             raise NotFound(f"There is no event {event_id} in the inbox.")

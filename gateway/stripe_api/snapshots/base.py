@@ -125,7 +125,7 @@ class Snapshot:
 
     @classmethod
     def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
-        """Read Stripe's JSON. Raises UnreadableObject if it is not of the pinned API version's shape."""
+        """Read Stripe's JSON. Raise UnreadableObject if it is not of the pinned API version's shape."""
         raise NotImplementedError
 
     @classmethod
@@ -193,7 +193,7 @@ def type_name(value: object) -> str:
 
 
 def id_of(reference: str | JsonObject | None) -> str | None:
-    """Return the id in a reference, expanded or not. Raises TypeError or ValueError for an id that we cannot store."""
+    """Return the id in a reference, expanded or not. Raise TypeError or ValueError for an id that we cannot store."""
     if reference is None:
         return None
     found = reference if isinstance(reference, str) else reference["id"]
@@ -206,14 +206,14 @@ def id_of(reference: str | JsonObject | None) -> str | None:
 
 
 def required_id(reference: str | JsonObject | None) -> str:
-    """Return the id in a reference, as ``id_of`` does. Raises UnreadableObject if the reference is null."""
+    """Return the id in a reference, as ``id_of`` does. Raise UnreadableObject if the reference is null."""
     if (found := id_of(reference)) is None:
         raise UnreadableObject("a reference is null")
     return found
 
 
 def integer(value: int) -> int:
-    """Return an amount in minor units or a count. Raises TypeError or ValueError if ``bigint`` cannot hold it."""
+    """Return an amount in minor units or a count. Raise TypeError or ValueError if ``bigint`` cannot hold it."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"not an integer but {type_name(value)}")
     if abs(value) >= 1 << 63:
@@ -227,21 +227,21 @@ def integer_or_none(value: int | None) -> int | None:
 
 
 def natural(value: int) -> int:
-    """Return an integer that is never negative at Stripe, nor in our tables. Raises TypeError or ValueError."""
+    """Return an integer that is never negative at Stripe, nor in our tables. Raise TypeError or ValueError."""
     if integer(value) < 0:
         raise ValueError("a negative number")
     return value
 
 
 def flag(value: bool) -> bool:
-    """Return true or false. Raises TypeError for anything else."""
+    """Return true or false. Raise TypeError for anything else."""
     if not isinstance(value, bool):
         raise TypeError(f"not a boolean but {type_name(value)}")
     return value
 
 
 def word(value: str) -> str:
-    """Return one of Stripe's codes, such as a currency. Raises TypeError or ValueError for anything else."""
+    """Return one of Stripe's codes, such as a currency. Raise TypeError or ValueError for anything else."""
     if not isinstance(value, str):
         raise TypeError(f"not a word but {type_name(value)}")
     if not value.isascii() or not value.isprintable():

@@ -29,7 +29,7 @@ SETTLED = frozenset(status for status, rank in RANKS.items() if rank == max(RANK
 def subscription_of(invoice: JsonObject) -> str | None:
     """Return the id of the invoice's subscription, or None for a one-off invoice.
 
-    Since API version basil the subscription is below ``parent``. Raises UnreadableObject for an older invoice.
+    Since API version basil the subscription is below ``parent``. Raise UnreadableObject for an older invoice.
     """
     if "subscription" in invoice:
         raise UnreadableObject("the invoice has the shape of an API version before basil")

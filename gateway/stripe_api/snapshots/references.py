@@ -33,7 +33,7 @@ Observation = Snapshot | Reference  # what an event says about one object
 def referred(event: Event, kind: str, member: str | None = None) -> list[Reference]:
     """Return the reference, if any, to the object of ``kind`` that the event's object names in ``member``.
 
-    ``member`` defaults to ``kind``. Raises UnreadableObject if there is no such member.
+    ``member`` defaults to ``kind``. Raise UnreadableObject if there is no such member.
     """
     found = id_of(event.object[member or kind])
     if found is None:
@@ -60,7 +60,7 @@ def owner_in(event: Event) -> str | None:
 def unreadable(event: Event, kind: str, stripe_id: str) -> Reference:
     """Return a reference to the event's own object, whose payload is unreadable. It takes only ids from the payload.
 
-    Raises UnreadableObject if the ids are unreadable as well.
+    Raise UnreadableObject if the ids are unreadable as well.
     """
     metadata = event.object.get("metadata")  # a customer's metadata names its organization
     named = kind == "customer" and isinstance(metadata, Mapping) and ORGANIZATION_ID in metadata

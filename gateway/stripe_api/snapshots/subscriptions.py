@@ -114,7 +114,7 @@ class SubscriptionSnapshot(Snapshot):
     @classmethod
     @strict
     def read(cls, stripe_object: JsonObject, seen: Seen) -> Self:
-        """Read a subscription. Raises UnreadableObject for an unknown status, because we must not guess its meaning."""
+        """Read a subscription. Raise UnreadableObject for an unknown status, because we must not guess its meaning."""
         if stripe_object["status"] not in STATUSES:
             raise UnreadableObject(f"unknown status {stripe_object['status']!r}")
         items = stripe_object["items"]
