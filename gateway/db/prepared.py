@@ -79,7 +79,7 @@ class Prepared(Statement):
     def __init__(self, statement: Select[*tuple[Any, ...]], *, without: Container[str] = ()) -> None:
         """Compile the statement, which does not select the columns of a class whose names are in ``without``.
 
-        Each column takes time at both ends. Reading one that was left out raises AttributeError.
+        Each column takes time at both ends. Reading one that was left out raises UnmappedInstanceError.
         """
         self._parts: list[Entity | int] = []
         columns: list[ColumnElement[Any]] = []

@@ -2,6 +2,7 @@
 
 import pytest
 from sqlalchemy import inspect, select
+from sqlalchemy.orm.exc import UnmappedInstanceError
 
 from gateway.db.models import Base, Organization, OrganizationPlan, PaymentMethod, PlanChange, Subscription
 from gateway.db.prepared import Prepared
@@ -40,3 +41,13 @@ def test_a_row_cannot_be_changed(world: World) -> None:
     [(plan,)] = Prepared(select(OrganizationPlan)).read(world.gateway.database, {})
     with pytest.raises(AttributeError):
         plan.quantity = 7
+
+
+@pytest.mark.usefixtures("api")
+def test_a_column_that_is_not_selected_cannot_be_read(world: World) -> None:
+    [(plan,)] = Prepared(select(OrganizationPlan), without={"quantity", "organization_id"}).read(
+        world.gateway.database, {}
+    )
+    assert (plan.organization_id, plan.plan) == ("org_1", "free")  # the primary key is always there
+    with pytest.raises(UnmappedInstanceError):
+        _ = plan.quantity
