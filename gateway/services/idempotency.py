@@ -47,7 +47,7 @@ class Answer:
 def claim_key(gateway: Gateway, caller: Caller, key: str, fingerprint: str) -> Answer | None:
     """Claim the key. Return the stored answer, or None if the caller must carry the request out.
 
-    Raise IdempotencyKeyReused if the key came with another request before. Raises RequestInProgress while the first
+    Raise IdempotencyKeyReused if the key came with another request before. Raise RequestInProgress while the first
     request has no answer. Raise RateLimited if the organization has too many keys.
     """
     while True:

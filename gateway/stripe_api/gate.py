@@ -167,7 +167,7 @@ class Gate:
     def _admit_attempt(self) -> int:
         """Occupy a place and enter the breaker. Return the breaker's episode.
 
-        Raise StripeNotCalled. Raises APIConnectionError if Stripe may have received an earlier attempt, because the
+        Raise StripeNotCalled. Raise APIConnectionError if Stripe may have received an earlier attempt, because the
         outcome of the call is unknown then.
         """
         try:

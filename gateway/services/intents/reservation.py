@@ -78,7 +78,7 @@ def reserve(
     """Commit the intent and its completion job. Return the intent, or None if nothing is left to do.
 
     ``check`` reads the mirror in the same transaction. It raises if the operation must not be done, and returns whether
-    it is still needed. Raise ChangeInProgress, with its Location for a plan change. Raises StripeNotCalled if the gate
+    it is still needed. Raise ChangeInProgress, with its Location for a plan change. Raise StripeNotCalled if the gate
     refuses calls to Stripe, because an intent that cannot be sent would block the organization.
     Raise ContactSalesRequired if sales manages the plan.
     """

@@ -99,7 +99,7 @@ log = structlog.get_logger()
 def refresh(gateway: Gateway, kind: str, stripe_id: str, attempt: int = 1) -> Outcome | None:
     """Retrieve one object, merge the answer and return the outcome. Return None if Stripe has no such object.
 
-    ``attempt`` counts how often in a row the object was retrieved. Raise StripeUnavailable. Raises
+    ``attempt`` counts how often in a row the object was retrieved. Raise StripeUnavailable. Raise
     UnreadableObject if the answer has an unknown shape.
     """
     if (snapshot := retrieve(gateway, kind, stripe_id)) is None:

@@ -137,7 +137,7 @@ def take_next_step(gateway: Gateway, change_id: str) -> Step | None:
 def perform_step(gateway: Gateway, step: Step) -> None:
     """Make one call, merge its answer, and resolve the payment that the change may wait for.
 
-    Raise as ``stripe_call``, ``refuse_unsafe_wait`` and ``resolve_payment`` do. Raises QuoteStale if the quote's
+    Raise as ``stripe_call``, ``refuse_unsafe_wait`` and ``resolve_payment`` do. Raise QuoteStale if the quote's
     billing period has ended.
     """
     if step.is_held_back:

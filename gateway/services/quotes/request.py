@@ -60,7 +60,7 @@ def load_request(
 ) -> QuoteRequest:
     """Load the request from the local tables. Raise what ``policy.check_change`` and ``check_interval`` raise.
 
-    Raise NotEnrolled. Raises NoImmediateCharge if the change must be paid first and Stripe charges no payment method.
+    Raise NotEnrolled. Raise NoImmediateCharge if the change must be paid first and Stripe charges no payment method.
     """
     with gateway.database.transaction() as session:
         billing = load_billing_state(session, caller.organization_id, gateway.catalog).with_interval(interval)

@@ -66,7 +66,7 @@ def refuse_foreign_token(config: Config, caller: Caller, token: str) -> None:
 def read_token(config: Config, token: str, now: datetime) -> Terms:
     """Return the terms of a token that this gateway signed.
 
-    Raise InvalidRequest if the signature does not hold. Raises QuoteExpired if the token has expired, or if another
+    Raise InvalidRequest if the signature does not hold. Raise QuoteExpired if the token has expired, or if another
     release with other terms signed it.
     """
     said, expires_at = decode_token(config, token)

@@ -12,7 +12,7 @@ from gateway.services.subscription.billing_state import BillingState
 def check_interval(billing: BillingState, target: CatalogPlan, interval: str | None) -> None:
     """Raise if the organization cannot name ``interval`` for ``target``, or move to the interval of ``billing``.
 
-    Raise InvalidRequest for the floor plan. Raises ContactSalesRequired if the subscription has other items. Their
+    Raise InvalidRequest for the floor plan. Raise ContactSalesRequired if the subscription has other items. Their
     periods would restart too, in a second that no quote knows. Raise UnpaidInvoice if the present year may be
     unpaid, because Stripe would credit it to the customer's balance.
     """

@@ -80,7 +80,7 @@ def list_transitions(catalog: Catalog) -> Iterator[tuple[str, str, Transition]]:
 def resolve_target(catalog: Catalog, current: PlanState, plan: str | None) -> CatalogPlan:
     """Return the plan with the key ``plan``, or the present plan if ``plan`` is None.
 
-    Raise InvalidRequest for an unknown key. Raises ContactSalesRequired if the present plan is not in the catalogue.
+    Raise InvalidRequest for an unknown key. Raise ContactSalesRequired if the present plan is not in the catalogue.
     """
     if plan is None and catalog.find(current.requested_plan) is None:
         raise ContactSalesRequired("Our sales team set up the present plan. Please contact them to change it.")
@@ -93,7 +93,7 @@ def check_change(
     """Return the transition from ``current`` to ``quantity`` units of ``target`` on the terms of ``contract``.
 
     A move to another interval begins a period that is paid in full, so it needs what a purchase needs.
-    Raise what ``refuse_fixed`` raises, PlanUnavailable and NoChange. Raises InvalidRequest if the quantity is too
+    Raise what ``refuse_fixed`` raises, PlanUnavailable and NoChange. Raise InvalidRequest if the quantity is too
     large.
     """
     transition = find_transition(catalog, current.requested_plan, target)
