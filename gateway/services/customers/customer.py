@@ -3,7 +3,7 @@
 ``ensure_customer`` creates the customer. The merge writes the customer's id into the organization's row.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from gateway.services.customers.existing import (
     search_customer,
 )
 from gateway.services.mirror.created_customers import customer_key_prefix
-from gateway.services.mirror.refresh import merge_answer
+from gateway.services.mirror.refresh import merge_snapshots, read_answer
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import answered_failure, refuses, stripe_call
 from gateway.stripe_api.snapshots import ORGANIZATION_ID, CustomerSnapshot
@@ -125,7 +125,11 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
         retire_key(gateway, organization, email=None)  # Stripe would repeat the rejection under the same key for a day
         return ensure_customer(gateway, caller)
     failpoint(Failpoint.CUSTOMER_CREATED)
-    merge_answer(gateway, CustomerSnapshot, answer, cause="enrolment")
+    # Stripe repeats the answer if another process has made the same call, and that process may not have merged it. The
+    # key shows in both cases that the gateway made the customer, which therefore has no trial behind it.
+    states = read_answer(gateway, CustomerSnapshot, answer, cause="enrolment")
+    ours = [replace(each, seen=replace(each.seen, request_key=creation_key(organization))) for each in states]
+    merge_snapshots(gateway, *ours)
     return get_customer_id(gateway, caller)
 
 
@@ -143,9 +147,13 @@ def create_customer(gateway: Gateway, organization: Organization) -> StripeCusto
         params["name"] = organization.name
     if organization.email is not None:
         params["email"] = organization.email
-    key = f"{customer_key_prefix(organization.id)}{organization.customer_key}"
     with stripe_call():
-        return gateway.stripe.v1.customers.create(params, {"idempotency_key": key})
+        return gateway.stripe.v1.customers.create(params, {"idempotency_key": creation_key(organization)})
+
+
+def creation_key(organization: Organization) -> str:
+    """Return the idempotency key under which the gateway creates the organization's customer now."""
+    return f"{customer_key_prefix(organization.id)}{organization.customer_key}"
 
 
 def retire_key(gateway: Gateway, organization: Organization, **other: None) -> None:

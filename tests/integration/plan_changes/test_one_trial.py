@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from gateway.db.models import Organization
 from gateway.errors import GatewayError
+from gateway.services.customers.customer import create_customer, lock_organization
 from gateway.services.plan_changes.confirm import confirm_change
 from gateway.services.plan_changes.longer_trial import extend_trial
 from gateway.services.runtime import Caller
@@ -136,4 +137,16 @@ def test_concurrent_enrolments_start_one_trial(world: World) -> None:
     assert seeker.count_trials() == 1
     seeker.lapse()
     seeker.race()
+    assert seeker.count_trials() == 1
+
+
+def test_enrolment_after_the_death_of_another_starts_the_trial(world: World) -> None:
+    world.fault("webhook_dropped", times=1000)
+    seeker = Seeker(world, "org_1")
+    with world.gateway.database.transaction() as session:
+        caller = Caller(organization_id=seeker.organization_id, actor="test")
+        organization = lock_organization(session, caller, world.gateway.clock())
+        organization.customer_key_since = world.gateway.clock()
+    create_customer(world.gateway, organization)  # the process dies before it merges the answer
+    seeker.enrol()
     assert seeker.count_trials() == 1
