@@ -34,9 +34,10 @@ class WebhookIngress:
         self._acknowledgement = [("Content-Length", "0"), *headers.items()]
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Take one delivery. Whoever iterates the answer waits for its commit.
+        """Take one delivery. The iteration of the answer waits for the commit.
 
-        So the web worker first calls this for all deliveries that have arrived, and one commit stores them.
+        The web worker calls this for all deliveries that have arrived. Then it iterates the answers, and the first one
+        commits all of them.
         """
         if environ["PATH_INFO"] != WEBHOOK_PATH:
             return self._application(environ, start_response)

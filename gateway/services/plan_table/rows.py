@@ -64,8 +64,8 @@ SELECT_ROWS = (
     .outerjoin(Grant, and_(Grant.organization_id == Organization.id, IS_GRANTED_PLAN))
     .outerjoin(Trial, Trial.organization_id == Organization.id)
 )
-# PostgreSQL assumes that an array has ten values, and so plans a statement with arrays anew for each single value. That
-# takes longer than its execution.
+# PostgreSQL estimates that an array has ten values. For a single organization, it therefore never keeps the plan of the
+# statement with an array, and planning takes longer than execution.
 ROWS_OF_ONE = Prepared(SELECT_ROWS.where(Organization.id == bindparam("organization")))
 ROWS_OF_MANY = Prepared(SELECT_ROWS.where(among_those(Organization.id, "organizations")))
 

@@ -43,9 +43,11 @@ def serving(answer: bytes | None, tls: ssl.SSLContext | None = None) -> Iterator
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield listener.getsockname()[1], seen
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        try:
+            yield listener.getsockname()[1], seen
+        finally:  # a failing test must not leave a thread that waits for ever
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 def send(address: str) -> Response:
