@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, select, union
+from sqlalchemy import ColumnElement, and_, or_, select, union
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from stripe import StripeResponse
 
@@ -14,6 +14,7 @@ from gateway.services.mirror.refresh import retrieve
 from gateway.services.plan_table.derive import PlanState, never_enrolled
 from gateway.services.plan_table.rows import OrganizationRows, load_organization_rows, rank_plans
 from gateway.services.plan_table.selection import UNMAPPED, Plans, list_duplicates
+from gateway.services.plan_table.standing import FOLLOWS_INVOICES
 from gateway.services.plan_table.writer import derive_plan
 from gateway.services.reconciliation import compare
 from gateway.services.reconciliation.differences import Cause, Difference, Pair, compare_fields
@@ -135,13 +136,21 @@ def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, find_unseen: F
     with gateway.database.transaction() as session:
         unsettled = union(select(Invoice.id).where(Invoice.status.not_in(SETTLED)), latest).subquery()
         ids = load_next_ids(session, unsettled.c.id, (), cursor)
-        # The lists do not show whether a payment is in progress. If none was, the open payments show that one began.
-        undecided = select(Invoice.id).where(
-            Invoice.id.in_(ids),
-            Invoice.status == "open",
-            Invoice.attempted,
-            Invoice.next_payment_attempt.is_(None),
-            Invoice.payment_under_way.is_not(False),
+        # The lists do not show whether a payment is in progress. A lookup shows that one ended. It decides the standing
+        # only where the status does not. The open payments show that one began.
+        undecided = (
+            select(Invoice.id)
+            .join(Subscription, Subscription.id == Invoice.subscription_id, isouter=True)
+            .where(
+                Invoice.id.in_(ids),
+                Invoice.status == "open",
+                Invoice.attempted,
+                Invoice.next_payment_attempt.is_(None),
+                or_(
+                    Invoice.payment_under_way.is_(True),
+                    and_(Invoice.payment_under_way.is_(None), Subscription.status.in_(FOLLOWS_INVOICES)),
+                ),
+            )
         )
         suspects = find_unseen(session, ids) | set(session.scalars(undecided))
     return compare_unlisted(gateway, InvoiceSnapshot, ids, suspects)

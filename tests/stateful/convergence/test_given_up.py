@@ -18,9 +18,9 @@ from tests.support.clock import DAY
 from tests.support.json_types import Json
 
 
-def given_up(stage: SteppedGateway) -> list[Json]:
+def given_up(stage: SteppedGateway, after_retries: str = "past_due") -> list[Json]:
     """Return the events from the first payment until Stripe's last attempt to charge the card."""
-    wanted = {"retry_days": [1], "after_retries": "past_due"}
+    wanted = {"retry_days": [1], "after_retries": after_retries}
     requests.post(f"{stage.sandbox.url}/_sandbox/settings", json=wanted, timeout=5).raise_for_status()
     change_plan(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
     [customer] = stage.read("/v1/customers")
@@ -107,6 +107,15 @@ def test_the_drift_walk_looks_up_only_decisive_unpaid_invoices(stage: SteppedGat
     pass_on(stage)
     *_, last = drift.walk(stage.gateway)
     assert last.progress.counts["unpaid_invoices"] == 0
+
+
+@pytest.mark.parametrize("status", ["unpaid", "canceled"])
+def test_the_drift_walk_finds_nothing_where_the_status_decides(stage: SteppedGateway, status: str) -> None:
+    for event in given_up(stage, status):
+        stage.deliver(event)
+    stage.drain()
+    stage.run_due_jobs()
+    assert walked(stage) == []
 
 
 def test_the_drift_walk_finds_a_bank_debit_that_began_or_ended(stage: SteppedGateway) -> None:
