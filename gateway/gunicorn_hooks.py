@@ -25,7 +25,11 @@ worker_connections = 400  # per process, so that the usual limit of 1024 open fi
 limit_request_line = 4094  # bytes
 limit_request_fields = 64
 limit_request_field_size = 8190  # bytes, enough for a token with many claims
-forwarder_headers = ""  # gunicorn would let a proxy's client choose SCRIPT_NAME, and so move every path
+# gunicorn believes no header about the client or the scheme, from whomever, so it need not find out who sends it. It
+# would also let a proxy's client choose SCRIPT_NAME, and so move every path.
+forwarded_allow_ips = "*"
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
 pre_fork, post_fork = choose_listeners, close_other_listeners
 # TTIN and TTOU change the number of workers, which must stay that of the listening sockets. USR2 starts a second
 # server, which would share its files of counts with this one.

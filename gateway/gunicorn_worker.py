@@ -68,7 +68,16 @@ class GatewayWorker(ThreadWorker):
         self.deliveries: list[Connection] = []
         self.is_delivering = False
         self.delivery_thread = ThreadPoolExecutor(1)
+        self.notified_at = 0.0
+        # The parser reads twenty settings for each request. gunicorn searches each of them, unless it is an attribute.
+        self.cfg.__dict__.update((name, setting.get()) for name, setting in self.cfg.settings.items())
         super().init_process()
+
+    def notify(self) -> None:
+        """Tell the arbiter once a second that the process lives. gunicorn's own does in each turn of the event loop."""
+        if (now := time.monotonic()) >= self.notified_at + 1:
+            self.notified_at = now
+            super().notify()
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection."""
@@ -93,7 +102,13 @@ class GatewayWorker(ThreadWorker):
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Handle what has happened, then give the deliveries to their thread. Those that arrive meanwhile follow."""
         super().wait_for_and_dispatch_events(timeout)
-        if self.deliveries and not self.is_delivering:
+        if self.is_delivering:
+            return
+        known = 0
+        while len(self.deliveries) > known:  # more may have arrived while these were read
+            known = len(self.deliveries)
+            super().wait_for_and_dispatch_events(0)
+        if self.deliveries:
             group, self.deliveries, self.is_delivering = self.deliveries, [], True
             answered = self.delivery_thread.submit(self.handle_deliveries, group)
             answered.add_done_callback(lambda done: self.method_queue.defer(self.finish_deliveries, group, done))
