@@ -43,9 +43,7 @@ from gateway.stripe_api.snapshots import CHANGE_ID, ENDED, InvoiceSnapshot, Subs
 if TYPE_CHECKING:
     from stripe.params import CreditNoteCreateParams, InvoiceItemCreateParams
 
-# Stripe finalizes a draft after an hour and then charges it. The drafts of an ``unpaid`` subscription stay drafts, so
-# the job waits longer each time.
-UNTIL_FINALIZED, LONGEST_PAUSE = timedelta(hours=1, minutes=5), timedelta(days=1)
+UNTIL_FINALIZED = timedelta(hours=1, minutes=5)  # Stripe finalizes a draft after an hour and then charges it
 CHARGE_TEXT = "Unused time that was not paid. It is credited on invoice {}."
 NOTE_TEXT = "Unused time of the billing period."
 
@@ -59,8 +57,10 @@ def withdraw_or_leave_to_job(gateway: Gateway, last: Step) -> None:
     """
     if not last.leaves_unpaid:
         return
+    _, unsettled = load_unsettled(gateway, last.change_id)
     try:
-        withdraw_credits(gateway, last.change_id)
+        for each in unsettled:
+            withdraw_from_invoice(gateway, last.change_id, each)
     except (NotFound, StripeRejected, StripeUnavailable, UnreadableObject):
         log.warning("credits_left_to_job", change_id=last.change_id, exc_info=True)
 
@@ -68,31 +68,27 @@ def withdraw_or_leave_to_job(gateway: Gateway, last: Step) -> None:
 def finish_withdrawal(gateway: Gateway, change_id: str) -> None:
     """Run the job that withdraws the change's credits for unpaid time, and queue the check of its charge.
 
-    Run it again later while an invoice is a draft, because its payment may still fail. Raise StripeRejected or
-    StripeUnavailable, and the worker then retries the job.
+    Run it again later while an invoice is a draft, because its payment may still fail. Mostly, the event about the
+    payment has then done the rest (``withdraw_foreign_credits``). The drafts of an ``unpaid`` subscription stay drafts,
+    so the pauses double each time. Raise StripeRejected or StripeUnavailable, and the worker then retries the job.
     """
-    is_final = withdraw_credits(gateway, change_id)
+    change, unsettled = load_unsettled(gateway, change_id)
+    is_final = withdraw_or_wait(gateway, change.organization_id, unsettled, change_id)
     now = gateway.clock()
     with gateway.database.transaction() as session:
         change = session.get_one(PlanChange, change_id)
         if change.quoted is not None and change.charged is None:
             jobs.defer(session, jobs.CHECK_CHARGE, {"change_id": change_id})
         if not is_final:
-            pause = min(max(now - (change.ended_at or now), UNTIL_FINALIZED), LONGEST_PAUSE)
+            pause = max(now - (change.ended_at or now), UNTIL_FINALIZED)
             jobs.defer(session, jobs.WITHDRAW_CREDITS, {"change_id": change_id}, at=now + pause)
 
 
-def withdraw_credits(gateway: Gateway, change_id: str) -> bool:
-    """Withdraw what Stripe credited of the invoices that were unpaid before the change.
-
-    Return False if one of them is still a draft or being paid. An ordinary change has no such invoices and costs no
-    call.
-    """
+def load_unsettled(gateway: Gateway, change_id: str) -> tuple[PlanChange, list[str]]:
+    """Load a change, and the ids of the invoices that were unpaid before it. An ordinary change has none."""
     with gateway.database.reading() as session:
         change = session.get_one(PlanChange, change_id)
-    unsettled: list[str] = change.steps.get(UNSETTLED, [])
-    finals = [withdraw_from_invoice(gateway, change_id, each) for each in unsettled]
-    return all(finals)
+    return change, change.steps.get(UNSETTLED, [])
 
 
 def withdraw_foreign_credits(gateway: Gateway, organization_id: str) -> None:
@@ -108,10 +104,16 @@ def withdraw_foreign_credits(gateway: Gateway, organization_id: str) -> None:
     # Also those that have ended, because a cancellation may credit the unused time.
     ours = [each.id for each in rows if stands_for_plan(each, plans)]
     unsettled = [each for own in ours for each in billing.list_unsettled(own)]
+    withdraw_or_wait(gateway, organization_id, unsettled, None)
+
+
+def withdraw_or_wait(gateway: Gateway, organization_id: str, invoices: Sequence[str], change_id: str | None) -> bool:
+    """Withdraw what Stripe credited of the invoices. Mark those that are not final yet, and return whether all are."""
     # Written before Stripe is asked. Otherwise the merge could miss a state between the answer and the mark.
-    mark_withdrawals(gateway, organization_id, unsettled, waits=True)
-    finals = [each for each in unsettled if withdraw_from_invoice(gateway, None, each)]
+    mark_withdrawals(gateway, organization_id, invoices, waits=True)
+    finals = [each for each in invoices if withdraw_from_invoice(gateway, change_id, each)]
     mark_withdrawals(gateway, organization_id, finals, waits=False)
+    return len(finals) == len(invoices)
 
 
 def mark_withdrawals(gateway: Gateway, organization_id: str, invoices: Sequence[str], *, waits: bool) -> None:

@@ -61,7 +61,19 @@ def test_credit_of_a_draft_that_is_declined_is_withdrawn(world: World, api: ApiC
     assert sorted(debtor.pending()) == [-credit, credit]
 
 
-def test_draft_that_stays_is_looked_at_daily(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
+@pytest.mark.parametrize(("card", "notes"), [("pm_card_visa", 0), ("pm_card_chargeCustomerFail", 1)])
+def test_the_end_of_a_draft_withdraws_without_the_job(
+    world: World, api: ApiClient, stripe_time: StripeTime, card: str, notes: int
+) -> None:
+    debtor = drafted(world, api, stripe_time, card)
+    debtor.run_withdrawal(api.ok("DELETE", "/subscription")["id"])
+    with world.gateway.database.transaction() as session:
+        session.execute(text("DELETE FROM procrastinate_jobs WHERE task_name = :task"), {"task": jobs.WITHDRAW_CREDITS})
+    debtor.wait(days=1)
+    assert len(debtor.credited()) == notes
+
+
+def test_draft_that_stays_is_looked_at_ever_less_often(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
     debtor = drafted(world, api, stripe_time, "pm_card_visa")
     world.stripe.v1.invoices.update(debtor.renewal, {"auto_advance": False})
     change_id = api.ok("DELETE", "/subscription")["id"]
@@ -69,7 +81,7 @@ def test_draft_that_stays_is_looked_at_daily(world: World, api: ApiClient, strip
     finish_withdrawal(replace(world.gateway, clock=lambda: later), change_id)
     query = text("SELECT max(scheduled_at) FROM procrastinate_jobs WHERE task_name = :task")
     [[looks_again]] = world.gateway.database.fetch(query, {"task": jobs.WITHDRAW_CREDITS})
-    assert looks_again == later + timedelta(days=1)
+    assert looks_again - later == pytest.approx(timedelta(days=3), abs=timedelta(minutes=1))
 
 
 @pytest.mark.parametrize(("card", "notes"), [("pm_card_visa", 0), ("pm_card_chargeCustomerFail", 1)])
