@@ -18,7 +18,7 @@ from structlog.contextvars import bind_contextvars
 
 from gateway import telemetry
 from gateway.db import bulk, jobs
-from gateway.db.models import TRIAL_END, Invoice, Organization, PlanChange, Trial
+from gateway.db.models import TRIAL_END, UNPAID, Invoice, Organization, PlanChange, Trial
 from gateway.db.prepared import Prepared
 from gateway.errors import (
     CustomerMissing,
@@ -35,7 +35,7 @@ from gateway.services import idempotency
 from gateway.services.customers import default_method, payment_methods
 from gateway.services.customers.customer import ensure_customer
 from gateway.services.intents.reservation import locate_change, wait_for_turn
-from gateway.services.mirror.refresh import merge_snapshots, retrieve_all
+from gateway.services.mirror.refresh import merge_snapshots, retrieve
 from gateway.services.plan_changes.admission import admit
 from gateway.services.plan_changes.execute import run_change
 from gateway.services.plan_changes.leaving import UNANSWERED, end_plan
@@ -178,10 +178,22 @@ def refuse_adopted_plan(gateway: Gateway, caller: Caller) -> None:
 
 
 def refresh_unpaid_invoices(gateway: Gateway, caller: Caller) -> None:
-    """Merge the present state of the invoices that make the mirror say that the organization owes money."""
+    """Merge the present state of unpaid invoices, until Stripe says that one is still unpaid. That one decides.
+
+    An account collects unpaid invoices over the years. Those of the current subscription come first, because some
+    changes only wait for these.
+    """
     with gateway.database.reading() as session:
-        unpaid = session.scalars(select(Invoice.id).where(*is_unpaid(caller.organization_id))).all()
-    merge_snapshots(gateway, *retrieve_all(gateway, [(InvoiceSnapshot.kind, each) for each in unpaid]))
+        current = load_billing_state(session, caller.organization_id, gateway.catalog).plan_state.subscription_id
+        is_other = Invoice.subscription_id.is_distinct_from(current)
+        unpaid = select(Invoice.id).where(*is_unpaid(caller.organization_id)).order_by(is_other, Invoice.id)
+        ids = session.scalars(unpaid).all()
+    for each in ids:
+        invoice = retrieve(gateway, InvoiceSnapshot.kind, each)
+        if isinstance(invoice, InvoiceSnapshot):
+            merge_snapshots(gateway, invoice)
+            if invoice.status in UNPAID and invoice.amount_remaining > 0 and not invoice.payment_under_way:
+                return
 
 
 def write_intent(
