@@ -46,8 +46,8 @@ T = TypeVar("T")
 WEBHOOK_SECRET = "whsec_simulation"
 TOKEN_SECRET = "a secret that only the simulation knows"
 RECEIVERS = Path(__file__).with_name("receivers.toml")
-DEADLY = 0.1
-"""How often a process that may die dies at one of the failpoints, if it comes to it."""
+NEW, DEADLY = 0.8, 0.1
+"""How often a process would die at any failpoint where none has died yet, and how often else at one of them."""
 TAKEN_UP_AFTER = timedelta(seconds=45)
 """How long the job of a worker that died waits for another worker."""
 DUE = """
@@ -149,10 +149,15 @@ class GatewaySide:
     def mortal(self, work: Callable[[], T]) -> T | None:
         """Let a process do something, and return None if it dies of it.
 
-        One time in ten, the process would die at a failpoint.
+        Mostly, it would die at any failpoint where none of the seed has died yet. Otherwise, it would die at one of all
+        one time in ten.
         """
-        if self.deaths and self.random.random() < DEADLY:
-            os.environ[VARIABLE] = self.random.choice(list(Failpoint))
+        if self.deaths:
+            missing = [each for each in Failpoint if f"failpoint {each}" not in self.died]
+            if missing and self.random.random() < NEW:
+                os.environ[VARIABLE] = ",".join(missing)
+            elif self.random.random() < DEADLY:
+                os.environ[VARIABLE] = self.random.choice(list(Failpoint))
         try:
             return work()
         except Died as death:

@@ -1,7 +1,6 @@
 """One clock and one source of randomness for everything in this process: the gateway, its libraries and the sandbox."""
 
 import math
-import os
 import random
 import threading
 import time
@@ -14,7 +13,8 @@ from unittest.mock import patch
 
 from stripe import _api_requestor
 
-from gateway.failpoints import VARIABLE
+from gateway import failpoints
+from gateway.failpoints import Failpoint
 from gateway.services.usage import report_to_stripe
 
 BEGINS = 2_000_000_000
@@ -65,9 +65,9 @@ class InlineExecutor:
         return [call(each) for each in arguments]
 
 
-def die(_status: int) -> None:
+def die(point: Failpoint) -> None:
     """Stand in for the end of the process at a failpoint."""
-    raise Died("failpoint " + os.environ[VARIABLE])
+    raise Died(f"failpoint {point}")
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def in_one_time(clock: OneClock, source: random.Random) -> Iterator[None]:
         patch.object(uuid, "uuid4", only_here(draw_uuid, uuid.uuid4)),
         # Not os.urandom, of which SQLAlchemy draws a name for each query that it has not compiled before.
         patch.object(_api_requestor, "_generate_idempotency_key", lambda: draw_uuid().hex),
-        patch.object(os, "_exit", die),
+        patch.object(failpoints, "kill", die),
         patch.object(report_to_stripe, "ThreadPoolExecutor", InlineExecutor),
     ):
         yield

@@ -208,5 +208,6 @@ class Simulation:
         died, failed = sum(self.gateway.died.values()), sum(self.wire.failed.values())
         return (
             f"{years:.2f} years, {len(self.people)} organizations, {len(self.stripe.events)} events, "
-            f"{self.wire.calls} calls to Stripe, {failed} of them failed, {died} processes died"
+            f"{self.wire.calls} calls to Stripe, {failed} of them failed in {len(self.wire.failed)} ways, "
+            f"{died} processes died at {len(self.gateway.died)} places"
         )

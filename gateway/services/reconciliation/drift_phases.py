@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, or_, select, union
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from stripe import StripeResponse
 
-from gateway.db.models import Invoice, Organization, PaymentMethod, Subscription
+from gateway.db.models import Invoice, Organization, OrganizationPlan, PaymentMethod, Subscription
 from gateway.services.mirror.refresh import retrieve
 from gateway.services.plan_table.derive import PlanState, never_enrolled
 from gateway.services.plan_table.rows import OrganizationRows, load_organization_rows, rank_plans
@@ -137,10 +137,15 @@ def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, find_unseen: F
         unsettled = union(select(Invoice.id).where(Invoice.status.not_in(SETTLED)), latest).subquery()
         ids = load_next_ids(session, unsettled.c.id, (), cursor)
         # The lists do not show whether a payment is in progress. A lookup shows that one ended. It decides the standing
-        # only where the status does not. The open payments show that one began.
+        # of the current subscription if its status does not. The open payments show that one began.
+        is_current = and_(
+            OrganizationPlan.organization_id == Invoice.organization_id,
+            OrganizationPlan.subscription_id == Invoice.subscription_id,
+            OrganizationPlan.status.in_(FOLLOWS_INVOICES),
+        )
         undecided = (
             select(Invoice.id)
-            .join(Subscription, Subscription.id == Invoice.subscription_id, isouter=True)
+            .join(OrganizationPlan, is_current, isouter=True)
             .where(
                 Invoice.id.in_(ids),
                 Invoice.status == "open",
@@ -148,7 +153,7 @@ def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, find_unseen: F
                 Invoice.next_payment_attempt.is_(None),
                 or_(
                     Invoice.payment_under_way.is_(True),
-                    and_(Invoice.payment_under_way.is_(None), Subscription.status.in_(FOLLOWS_INVOICES)),
+                    and_(Invoice.payment_under_way.is_(None), OrganizationPlan.organization_id.is_not(None)),
                 ),
             )
         )

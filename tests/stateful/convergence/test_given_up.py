@@ -118,6 +118,23 @@ def test_the_drift_walk_finds_nothing_where_the_status_decides(stage: SteppedGat
     assert walked(stage) == []
 
 
+def test_the_drift_walk_finds_nothing_beside_the_current_subscription(stage: SteppedGateway) -> None:
+    for event in given_up(stage):
+        stage.deliver(event)
+    v1, [customer] = stage.account.v1, stage.read("/v1/customers")
+    product = v1.products.create({"name": "Workshop"})
+    price = v1.prices.create(
+        {"product": product.id, "currency": "usd", "unit_amount": 900, "recurring": {"interval": "month"}}
+    )
+    v1.subscriptions.create({"customer": customer["id"], "items": [{"price": price.id}], "trial_period_days": 1})
+    stage.wait(2 * DAY)
+    stage.wait(2 * DAY)
+    pass_on(stage)
+    stage.run_due_jobs()
+    assert {each["status"] for each in stage.read("/v1/subscriptions")} == {"past_due"}
+    assert walked(stage) == []
+
+
 def test_the_drift_walk_finds_a_bank_debit_that_began_or_ended(stage: SteppedGateway) -> None:
     for event in given_up(stage):
         stage.deliver(event)
