@@ -23,9 +23,11 @@ GOOD, DECLINED, REFUSED, ASKS = (
     "pm_card_chargeDeclined",
     "pm_card_authenticationRequired",
 )
-CARDS = (*[GOOD] * 6, "pm_card_mastercard", "pm_card_amex", DECLINED, DECLINED, REFUSED, ASKS)
+CARDS = (*[GOOD] * 6, "pm_card_mastercard", "pm_card_amex", DECLINED, DECLINED, REFUSED, *[ASKS] * 3)
 QUANTITIES = (*(1, 2, 3, 4, 5) * 4, 11, 101)
 """An organization that has not paid yet may owe the price of ten."""
+LATE = 0.2
+"""How often usage comes late."""
 AWAY = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 BUSY = ("change_in_progress", "request_in_progress")
 
@@ -145,7 +147,7 @@ class People:
                 shown = self.ask("GET", f"/subscription/changes/{each['id']}")
                 if shown is None or shown["client_secret"] is None:
                     continue
-                if self.random.random() < 0.2:
+                if self.random.random() < 0.4:
                     self.ask("DELETE", f"/subscription/changes/{each['id']}")
                     continue
                 intent = shown["client_secret"].split("_secret_")[0]
@@ -156,11 +158,12 @@ class People:
         self.ask("DELETE", "/subscription", {"feedback": "unused"} if self.random.random() < 0.5 else None)
 
     def use(self) -> None:
-        """Report usage, as a service of Konnect does."""
+        """Report usage, as a service of Konnect does. Now and then it comes late, also after a change of the plan."""
         self.reports += 1
         meter = self.random.choice(("api_calls", "api_calls", "portal_services"))
         quantity = self.random.randrange(1, 3_000_000) if meter == "api_calls" else self.random.randrange(30)
-        second = int(self.world.clock())
+        delay = self.random.choice((600, 7200, DAY, 3 * DAY)) if self.random.random() < LATE else 0
+        second = int(self.world.clock()) - delay
         used: Json = {
             "id": f"{self.name}.{self.reports}",
             "organization_id": self.name,
