@@ -38,8 +38,8 @@ from gateway.services.customers.deletion import check_for_deletion
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.refresh import merge_snapshots, refresh
 from gateway.services.mirror.refresh_jobs import defer_refresh
-from gateway.services.plan_changes.final_usage import waits_for_usage
-from gateway.services.plan_changes.leaving import end_plan, lock_with_plan, update_plan
+from gateway.services.plan_changes.final_usage import send_final_usage
+from gateway.services.plan_changes.leaving import begin_change, lock_with_plan, update_plan
 from gateway.services.plan_changes.payment import (
     find_pending_invoice,
     hold_back,
@@ -83,7 +83,7 @@ def run_change(gateway: Gateway, change_id: str, first: Step | None = None) -> N
     """
     performed: set[str] = set()
     step = first or take_next_step(gateway, change_id)
-    while step is not None and step.name not in performed and not waits_for_usage(gateway, step):
+    while step is not None and step.name not in performed and send_final_usage(gateway, step):
         if step.name == CREATE and adopt_subscription(gateway, step):
             # The mirror still lacks the subscription. A refresh is queued, and the completion job runs after it.
             if ADOPT in performed:
@@ -241,7 +241,7 @@ def finish_change(gateway: Gateway, change_id: str) -> None:
         subscription = load_billing_state(session, unfinished.organization_id, gateway.catalog).subscription
     too_old = is_too_old(unfinished, gateway.clock())
     if not too_old:
-        end_plan(gateway, change_id)  # the request's process may have died before it did so
+        begin_change(gateway, change_id)  # the request's process may have died before it did so
     try:
         if subscription is not None:
             refresh(gateway, SubscriptionSnapshot.kind, subscription.id)

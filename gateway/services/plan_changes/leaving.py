@@ -19,7 +19,7 @@ from gateway.services.runtime import Gateway
 UNANSWERED = frozenset({"requested", "processing"})
 
 
-def end_plan(gateway: Gateway, change_id: str) -> None:
+def begin_change(gateway: Gateway, change_id: str) -> None:
     """Mark a change as begun, and take the plan that it leaves for the floor plan.
 
     If the request does not end the change, the completion job does. Stripe may have carried it out already.

@@ -38,7 +38,7 @@ from gateway.services.intents.reservation import locate_change, wait_for_turn
 from gateway.services.mirror.refresh import merge_snapshots, retrieve
 from gateway.services.plan_changes.admission import admit
 from gateway.services.plan_changes.execute import run_change
-from gateway.services.plan_changes.leaving import UNANSWERED, end_plan
+from gateway.services.plan_changes.leaving import UNANSWERED, begin_change
 from gateway.services.plan_changes.stripe_calls import Step, freeze
 from gateway.services.plan_changes.view import ChangeView, get_change
 from gateway.services.quotes.token import Terms, read_token, refuse_foreign_token
@@ -80,7 +80,7 @@ def change_plan(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Cha
         run_or_leave_to_job(gateway, change_id, first)
         view = get_change(gateway, caller, change_id)
         if view.state in UNANSWERED:
-            end_plan(gateway, change_id)
+            begin_change(gateway, change_id)
             view = get_change(gateway, caller, change_id)
     except DatabaseUnavailable as error:
         # The outcome is unknown and the change cannot be read. The Location lets the caller look at it later.
