@@ -53,7 +53,7 @@ class Simulation:
     agenda: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
     used: list[Json] = field(default_factory=list)
-    """The usage that people reported, with the second ``at`` of its use, and whether the gateway surely took it."""
+    """The usage that people reported, with the second ``at`` of its use, and whether it surely counts."""
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)  # noqa: S311 - not a secret
