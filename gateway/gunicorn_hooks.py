@@ -25,8 +25,9 @@ worker_connections = 400  # per process, so that the usual limit of 1024 open fi
 limit_request_line = 4094  # bytes
 limit_request_fields = 64
 limit_request_field_size = 8190  # bytes, enough for a token with many claims
-# gunicorn believes no header about the client or the scheme, from whomever, so it need not find out who sends it. It
-# would also let a proxy's client choose SCRIPT_NAME, and so move every path.
+# Every client counts as a trusted proxy, which saves gunicorn a look at each address. So both settings below must stay
+# empty. With a secure_scheme_header, any client could choose the scheme. With a forwarder_header, it could choose
+# SCRIPT_NAME, and so move every path.
 forwarded_allow_ips = "*"
 secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""

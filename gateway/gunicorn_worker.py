@@ -69,12 +69,12 @@ class GatewayWorker(ThreadWorker):
         self.is_delivering = False
         self.delivery_thread = ThreadPoolExecutor(1)
         self.notified_at = 0.0
-        # The parser reads twenty settings for each request. gunicorn searches each of them, unless it is an attribute.
+        # The parser reads about twenty settings for each request. gunicorn searches for each that is no attribute.
         self.cfg.__dict__.update((name, setting.get()) for name, setting in self.cfg.settings.items())
         super().init_process()
 
     def notify(self) -> None:
-        """Tell the arbiter once a second that the process lives. gunicorn's own does in each turn of the event loop."""
+        """Tell the arbiter once a second that the process lives. gunicorn's method does so in each turn of the loop."""
         if (now := time.monotonic()) >= self.notified_at + 1:
             self.notified_at = now
             super().notify()
@@ -105,7 +105,8 @@ class GatewayWorker(ThreadWorker):
         if self.is_delivering:
             return
         known = 0
-        while len(self.deliveries) > known:  # more may have arrived while these were read
+        # More may have arrived while these were read. A full process handles its limits first (``murder_pending``).
+        while known < len(self.deliveries) and self.nr_conns < self.worker_connections:
             known = len(self.deliveries)
             super().wait_for_and_dispatch_events(0)
         if self.deliveries:
