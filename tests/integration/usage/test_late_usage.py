@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 from sqlalchemy import text, update
 
-from gateway.db.models import Invoice, Subscription, UsageReport
+from gateway.db.models import Invoice, Plan, Subscription, UsageReport
 from gateway.services.plan_changes.execute import finish_change
 from gateway.services.plan_changes.final_usage import LONGEST_WAIT
 from gateway.services.runtime import Gateway
@@ -73,6 +73,30 @@ def test_usage_of_an_invoiced_month_counts_in_the_next(
     report_later(gateway)
     [report] = world.rows(UsageReport)
     assert (report.state, report.counts_at) == ("sent", (gateway.clock() + SEALED_AFTER).replace(microsecond=0))
+    assert billed_calls(world, stripe_time, period_end + 32 * DAY) == [0, 30]
+
+
+def test_late_usage_is_billed_beside_a_plan_without_meters(
+    world: World, period_end: datetime, stripe_time: StripeTime
+) -> None:
+    [metered] = world.rows(Subscription)
+    [enterprise] = [each for each in world.rows(Plan) if each.key == "enterprise"]
+    v1 = world.stripe.v1
+    price = v1.prices.create(
+        {
+            "product": enterprise.product_id,
+            "currency": "usd",
+            "unit_amount": 90_000,
+            "recurring": {"interval": "month"},
+        }
+    )
+    v1.subscriptions.create(
+        {"customer": str(v1.subscriptions.retrieve(metered.id).customer), "items": [{"price": price.id}]}
+    )
+    gateway = pass_time(world, stripe_time, period_end + 2 * HOUR)
+    assert world.plan_row().requested_plan == "enterprise"
+    use(gateway, 30, period_end - 2 * DAY)
+    report_later(gateway)
     assert billed_calls(world, stripe_time, period_end + 32 * DAY) == [0, 30]
 
 
