@@ -123,7 +123,7 @@ def compare_unlisted_payment_methods(gateway: Gateway, cursor: str | None, find_
 
 
 def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, find_unseen: FindUnseen) -> Page:
-    """Compare unsettled invoices that were not in Stripe's lists, or for which only a lookup decides the standing.
+    """Compare unsettled invoices that were not in Stripe's lists, or of which only a lookup shows the payments.
 
     The latest invoice of a subscription is one of them if Stripe says ``past_due`` and the mirror does not have it as
     unpaid.
@@ -136,16 +136,17 @@ def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, find_unseen: F
     with gateway.database.transaction() as session:
         unsettled = union(select(Invoice.id).where(Invoice.status.not_in(SETTLED)), latest).subquery()
         ids = load_next_ids(session, unsettled.c.id, (), cursor)
-        # The lists do not show whether a payment is in progress. A lookup shows that one ended. It decides the standing
-        # of the current subscription if its status does not. The open payments show that one began.
-        is_current = and_(
+        # The lists do not show whether a payment is in progress. A lookup shows that a known payment has ended.
+        # Otherwise, it only decides the standing of the current subscription (``plan_table.standing.read_debt``).
+        is_decisive = and_(
             OrganizationPlan.organization_id == Invoice.organization_id,
             OrganizationPlan.subscription_id == Invoice.subscription_id,
             OrganizationPlan.status.in_(FOLLOWS_INVOICES),
+            or_(Invoice.billing_reason.is_distinct_from("subscription_update"), OrganizationPlan.status == "past_due"),
         )
         undecided = (
             select(Invoice.id)
-            .join(OrganizationPlan, is_current, isouter=True)
+            .join(OrganizationPlan, is_decisive, isouter=True)
             .where(
                 Invoice.id.in_(ids),
                 Invoice.status == "open",

@@ -132,6 +132,8 @@ def test_the_drift_walk_finds_nothing_beside_the_current_subscription(stage: Ste
     pass_on(stage)
     stage.run_due_jobs()
     assert {each["status"] for each in stage.read("/v1/subscriptions")} == {"past_due"}
+    given = [each for each in stage.read("/v1/invoices", status="open") if each["next_payment_attempt"] is None]
+    assert len({each["parent"]["subscription_details"]["subscription"] for each in given if each["attempted"]}) == 2
     assert walked(stage) == []
 
 
