@@ -108,7 +108,7 @@ def build_worker(gateway: Gateway, supervised: Supervision | None = None, linger
 
     @app.task(name=jobs.WITHDRAW_FOREIGN_CREDITS, retry=UNTIL_STRIPE_ANSWERS)
     def withdraw_foreign_credits(organization_id: str) -> None:
-        unpaid_credits.withdraw_foreign_credits(gateway, organization_id)
+        unpaid_credits.withdraw_for_organization(gateway, organization_id)
 
     add_customer_tasks(app, gateway)
     add_trial_tasks(app, gateway)

@@ -118,9 +118,9 @@ class Wanted(NamedTuple):
 
 
 def withdrawal_job(organization_id: str, at: datetime | None = None) -> Wanted:
-    """Build the job that withdraws the credits of changes that somebody made at Stripe.
+    """Build the job that withdraws the credits of an organization's changes, also of those made in the dashboard.
 
-    The worker continues in ``plan_changes.unpaid_credits.withdraw_foreign_credits``.
+    The worker continues in ``plan_changes.unpaid_credits.withdraw_for_organization``.
     """
     key = f"withdraw_foreign_credits:{organization_id}"
     return Wanted(key, WITHDRAW_FOREIGN_CREDITS, {"organization_id": organization_id}, at=at)

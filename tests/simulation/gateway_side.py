@@ -47,7 +47,7 @@ WEBHOOK_SECRET = "whsec_simulation"
 TOKEN_SECRET = "a secret that only the simulation knows"
 RECEIVERS = Path(__file__).with_name("receivers.toml")
 NEW, DEADLY = 0.8, 0.1
-"""How often a process would die at any failpoint where none has died yet, and how often else at one of them."""
+"""How often a process may die at each failpoint where none has died, and how often else at one that is drawn."""
 TAKEN_UP_AFTER = timedelta(seconds=45)
 """How long the job of a worker that died waits for another worker."""
 DUE = """
@@ -149,8 +149,8 @@ class GatewaySide:
     def mortal(self, work: Callable[[], T]) -> T | None:
         """Let a process do something, and return None if it dies of it.
 
-        Mostly, it would die at any failpoint where none of the seed has died yet. Otherwise, it would die at one of all
-        one time in ten.
+        Four times in five, it dies at the first failpoint that it reaches and where none of the seed has died. In a
+        tenth of the others, it dies at a failpoint that is drawn, if it reaches that one.
         """
         if self.deaths:
             missing = [each for each in Failpoint if f"failpoint {each}" not in self.died]

@@ -89,7 +89,8 @@ def build_jobs(batch: Batch, now: datetime, attempt: int) -> Iterator[jobs.Wante
         yield refresh_job(kind, stripe_id, at=now + delay, attempt=attempt + 1)
     for row in batch.rows.values():
         if isinstance(row, Invoice) and row.withdrawal_waits and row.status != "draft":
-            yield jobs.withdrawal_job(row.organization_id)
+            # Not immediately, because Stripe charges an invoice in the moment in which it finalizes it.
+            yield jobs.withdrawal_job(row.organization_id, at=now + writer.WITHDRAW_AFTER)
         elif isinstance(row, Charge) and (row.amount_refunded or row.amount_lost):
             # The unused time of the period may be credited already, as if the money had stayed.
             yield jobs.withdrawal_job(row.organization_id)

@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 def send_final_usage(gateway: Gateway, step: Step) -> bool:
-    """End the plan here, and send the usage up to now. Return whether the call can follow, or must wait.
+    """End the plan here, and send the usage up to now. Return whether the call can be made now.
 
     A call that removes metered items waits until Stripe has counted the usage, because Stripe bills what it has counted
     then. After two minutes the call is made anyway, because Stripe may count for hours. ``unbilled_usage`` then bills

@@ -178,7 +178,7 @@ def refuse_adopted_plan(gateway: Gateway, caller: Caller) -> None:
 
 
 def refresh_unpaid_invoices(gateway: Gateway, caller: Caller) -> None:
-    """Merge the present state of unpaid invoices, until Stripe says that one is still unpaid. That one decides.
+    """Merge the state of unpaid invoices, until Stripe says that one is still unpaid. A single debt refuses the change.
 
     An account collects unpaid invoices over the years. Those of the current subscription come first, because some
     changes only wait for these.

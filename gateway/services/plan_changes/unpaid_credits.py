@@ -15,7 +15,7 @@ idempotency key of a step names the total that the step starts from. Two process
 step once. The SDK retries none of these calls. So a replayed answer always belongs to an earlier call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -57,10 +57,11 @@ def withdraw_or_leave_to_job(gateway: Gateway, last: Step) -> None:
     """
     if not last.leaves_unpaid:
         return
-    _, unsettled = load_unsettled(gateway, last.change_id)
+    change, unsettled = load_unsettled(gateway, last.change_id)
+    changes = find_changes(gateway, change.organization_id, unsettled)
     try:
         for each in unsettled:
-            withdraw_from_invoice(gateway, last.change_id, each)
+            withdraw_from_invoice(gateway, changes.get(each), each)
     except (NotFound, StripeRejected, StripeUnavailable, UnreadableObject):
         log.warning("credits_left_to_job", change_id=last.change_id, exc_info=True)
 
@@ -68,12 +69,13 @@ def withdraw_or_leave_to_job(gateway: Gateway, last: Step) -> None:
 def finish_withdrawal(gateway: Gateway, change_id: str) -> None:
     """Run the job that withdraws the change's credits for unpaid time, and queue the check of its charge.
 
-    Run it again later while an invoice is a draft, because its payment may still fail. Mostly, the event about the
-    payment has then done the rest (``withdraw_foreign_credits``). The drafts of an ``unpaid`` subscription stay drafts,
-    so the pauses double each time. Raise StripeRejected or StripeUnavailable, and the worker then retries the job.
+    Run it again while an invoice is a draft, is being paid, or has a credit that Stripe may write off. Usually, the
+    event that ends the wait has then withdrawn the credit (``withdraw_for_organization``). The drafts of an ``unpaid``
+    subscription stay drafts, so the pauses double each time. Raise StripeRejected or StripeUnavailable, and the worker
+    then retries the job.
     """
     change, unsettled = load_unsettled(gateway, change_id)
-    is_final = withdraw_or_wait(gateway, change.organization_id, unsettled, change_id)
+    is_final = withdraw_or_wait(gateway, change.organization_id, unsettled)
     now = gateway.clock()
     with gateway.database.transaction() as session:
         change = session.get_one(PlanChange, change_id)
@@ -91,8 +93,8 @@ def load_unsettled(gateway: Gateway, change_id: str) -> tuple[PlanChange, list[s
     return change, change.steps.get(UNSETTLED, [])
 
 
-def withdraw_foreign_credits(gateway: Gateway, organization_id: str) -> None:
-    """Run the job that withdraws the credits of a change that somebody made at Stripe, such as in the dashboard.
+def withdraw_for_organization(gateway: Gateway, organization_id: str) -> None:
+    """Run the job that withdraws the credits of all changes of an organization, also of those made in the dashboard.
 
     ``plan_table/writer.update_plan_table`` queues it. If an invoice is a draft or being paid, ``mirror.merge.merge``
     queues it again with the invoice's next state. Raise as ``finish_withdrawal`` does.
@@ -101,19 +103,38 @@ def withdraw_foreign_credits(gateway: Gateway, organization_id: str) -> None:
         plans = load_plans(session)
         rows = session.scalars(select(Subscription).where(Subscription.organization_id == organization_id)).all()
         billing = load_billing_state(session, organization_id, gateway.catalog)
+        waits = (StoredInvoice.organization_id == organization_id, StoredInvoice.withdrawal_waits)
+        waiting = session.scalars(select(StoredInvoice.id).where(*waits).order_by(StoredInvoice.id)).all()
     # Also those that have ended, because a cancellation may credit the unused time.
     ours = [each.id for each in rows if stands_for_plan(each, plans)]
     unsettled = [each for own in ours for each in billing.list_unsettled(own)]
-    withdraw_or_wait(gateway, organization_id, unsettled, None)
+    withdraw_or_wait(gateway, organization_id, list(dict.fromkeys([*unsettled, *waiting])))
 
 
-def withdraw_or_wait(gateway: Gateway, organization_id: str, invoices: Sequence[str], change_id: str | None) -> bool:
-    """Withdraw what Stripe credited of the invoices. Mark those that are not final yet, and return whether all are."""
+def withdraw_or_wait(gateway: Gateway, organization_id: str, invoices: Sequence[str]) -> bool:
+    """Mark the invoices, withdraw their credits, and clear the marks of final ones. Return whether all are final."""
     # Written before Stripe is asked. Otherwise the merge could miss a state between the answer and the mark.
     mark_withdrawals(gateway, organization_id, invoices, waits=True)
-    finals = [each for each in invoices if withdraw_from_invoice(gateway, change_id, each)]
+    changes = find_changes(gateway, organization_id, invoices)
+    finals = [each for each in invoices if withdraw_from_invoice(gateway, changes.get(each), each)]
     mark_withdrawals(gateway, organization_id, finals, waits=False)
     return len(finals) == len(invoices)
+
+
+def find_changes(gateway: Gateway, organization_id: str, invoices: Collection[str]) -> dict[str, str]:
+    """Return the id of the last change before which each invoice was unpaid. Changes in the dashboard have none.
+
+    All jobs name the same change in the metadata. Otherwise Stripe would refuse an idempotency key that another job is
+    using, and we would take that call for one that is over.
+    """
+    if not invoices:
+        return {}
+    made = select(PlanChange.id, PlanChange.steps[UNSETTLED]).where(
+        PlanChange.organization_id == organization_id, PlanChange.steps[UNSETTLED].is_not(None)
+    )
+    with gateway.database.reading() as session:
+        found = session.execute(made.order_by(PlanChange.created_at, PlanChange.id)).all()
+    return {invoice_id: change_id for change_id, unsettled in found for invoice_id in unsettled}
 
 
 def mark_withdrawals(gateway: Gateway, organization_id: str, invoices: Sequence[str], *, waits: bool) -> None:

@@ -111,6 +111,8 @@ def test_credit_waits_for_the_end_of_a_bank_debit(debtor: Debtor, token: str, no
     assert (credit < 0, debtor.credited()) == (True, [])
     assert job_count(debtor.world, jobs.WITHDRAW_FOREIGN_CREDITS) == 0
     debtor.wait(days=8)
+    make_due(debtor.world, jobs.WITHDRAW_FOREIGN_CREDITS)
+    debtor.world.settle()
     assert len(debtor.credited()) == notes
     assert sum(debtor.pending()) == (0 if notes else credit)
 
