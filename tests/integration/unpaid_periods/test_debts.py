@@ -33,15 +33,26 @@ def test_written_off_invoice_can_be_paid(debtor: Debtor) -> None:
     assert debtor.api.ok("PATCH", "/subscription", quantity=4)["state"] == "applied"
 
 
-def test_one_debt_that_is_still_unpaid_is_looked_up(debtor: Debtor, caplog: pytest.LogCaptureFixture) -> None:
+def owe_more(debtor: Debtor) -> str:
+    """Let the organization owe an invoice that belongs to no subscription, and return its id."""
     v1 = debtor.world.stripe.v1
-    for _ in range(3):
-        invoice = v1.invoices.create({"customer": debtor.customer, "pending_invoice_items_behavior": "exclude"})
-        v1.invoice_items.create({"customer": debtor.customer, "amount": 700, "currency": "usd", "invoice": invoice.id})
-        v1.invoices.finalize_invoice(invoice.id, {"auto_advance": False})
+    invoice = v1.invoices.create({"customer": debtor.customer, "pending_invoice_items_behavior": "exclude"})
+    v1.invoice_items.create({"customer": debtor.customer, "amount": 700, "currency": "usd", "invoice": invoice.id})
+    v1.invoices.finalize_invoice(invoice.id, {"auto_advance": False})
     debtor.world.settle()
+    return invoice.id
+
+
+@pytest.mark.parametrize("is_paid", [False, True], ids=["the subscription's own", "another one"])
+def test_debts_are_looked_up_until_one_is_still_unpaid(
+    debtor: Debtor, caplog: pytest.LogCaptureFixture, *, is_paid: bool
+) -> None:
+    first, _ = sorted(owe_more(debtor) for _ in range(2))
+    if is_paid:
+        debtor.world.fault("webhook_dropped", event="*", times=100)
+        debtor.world.stripe.v1.invoices.pay(debtor.renewal, {"paid_out_of_band": True})
     caplog.set_level(logging.INFO, "gateway.stripe_api.client")
     caplog.clear()
     assert debtor.api.problem("PATCH", "/subscription", quantity=4) == UNPAID
     paths = [line.msg["path"] for line in caplog.records if isinstance(line.msg, dict) and "path" in line.msg]
-    assert paths == [f"/v1/invoices/{debtor.renewal}"]
+    assert paths == [f"/v1/invoices/{each}" for each in ([debtor.renewal, first] if is_paid else [debtor.renewal])]

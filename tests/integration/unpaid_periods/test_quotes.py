@@ -2,8 +2,11 @@
 
 import pytest
 
+from gateway.db import jobs
 from gateway.db.models import PlanChange
+from gateway.errors import StripeUnavailable
 from tests.integration.unpaid_periods.debtor import Debtor
+from tests.support.jobs import make_due
 from tests.support.json_types import Json
 
 
@@ -35,6 +38,25 @@ def test_charge_equals_the_quote(debtor: Debtor) -> None:
     with debtor.world.gateway.database.transaction() as session:
         row = session.get_one(PlanChange, change["id"])
         assert row.quoted == row.charged == sum(line["amount"] for line in quote["lines"] if in_change(quote, line))
+
+
+def test_charge_equals_the_quote_if_an_event_withdraws_the_credit(debtor: Debtor) -> None:
+    quote = preview(debtor, quantity=1)
+    debtor.world.fault("error_before", method="POST", path="/v1/invoiceitems", times=2)  # the request and the job
+    change = debtor.api.ok("PATCH", "/subscription", quote=quote["token"])
+    with pytest.raises(StripeUnavailable):
+        debtor.run_withdrawal(change["id"])
+    debtor.world.end_faults()
+    debtor.world.stripe.v1.invoices.update(debtor.renewal, {"metadata": {"an": "event"}})
+    debtor.world.settle()
+    make_due(debtor.world, jobs.WITHDRAW_FOREIGN_CREDITS)
+    debtor.world.settle()
+    assert len(debtor.credited()) == 1
+    debtor.run_withdrawal(change["id"])
+    debtor.world.settle()
+    with debtor.world.gateway.database.transaction() as session:
+        row = session.get_one(PlanChange, change["id"])
+        assert row.quoted == row.charged
 
 
 def in_change(quote: Json, line: Json) -> bool:
