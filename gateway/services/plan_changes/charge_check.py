@@ -1,6 +1,5 @@
 """Comparing what Stripe charges for a confirmed change with its quote."""
 
-from collections.abc import Iterable
 from datetime import timedelta
 
 import structlog
@@ -32,9 +31,8 @@ def check_charge(gateway: Gateway, change_id: str) -> None:
         customer_id = find_customer_id(session, change)
     if change.charged is not None or change.proration_date is None or customer_id is None:
         return
-    items = list_change_items(gateway, customer_id, change)
-    charged = sum(item.amount for item in items)
-    due_now = sum_amounts_due(gateway, items) if change.quoted_due_now is not None else None
+    charged, due = add_up(gateway, customer_id, change)
+    due_now = due if change.quoted_due_now is not None else None
     with gateway.database.transaction() as session:
         row = session.get_one(PlanChange, change_id, with_for_update=True)
         row.charged, row.due_now = charged, due_now
@@ -49,21 +47,23 @@ def check_charge(gateway: Gateway, change_id: str) -> None:
         )
 
 
-def list_change_items(gateway: Gateway, customer_id: str, change: PlanChange) -> list[InvoiceItem]:
-    """Return the prorations that begin in the change's second, and what it charged back for unpaid time.
+def add_up(gateway: Gateway, customer_id: str, change: PlanChange) -> tuple[int, int]:
+    """Return the sum of the items that a change made, and the amount due of their invoices.
 
-    If the change restarted the periods, the debits begin in the second in which Stripe made it. A later change may have
-    made such items too, so only those count that are on an invoice of this change.
+    These are the prorations that begin in the change's second, and what it charged back for unpaid time. If the change
+    restarted the periods, the debits begin in the second in which Stripe made it. A later change may have made such
+    items too, so only those count that are on an invoice of this change.
     """
     since = to_unix(change.created_at - CLOCKS_APART)
     with stripe_call():
         items = gateway.stripe.v1.invoice_items.list({"customer": customer_id, "created": {"gte": since}, "limit": 100})
         found = [item for item in items.auto_paging_iter() if is_of_change(item, change)]
-        if not restarts(change):
-            return found
-        return [
-            item for item in found if any(names_change(each, change) for each in retrieve_invoices(gateway, [item]))
-        ]
+        ids = sorted({str(item.invoice) for item in found if item.invoice is not None})
+        invoices = [gateway.stripe.v1.invoices.retrieve(each) for each in ids]
+    # If the change's call was repeated under another key, Stripe has voided the invoice of the first one.
+    own = [each for each in invoices if each.status != "void" and (not restarts(change) or names_change(each, change))]
+    counted = {each.id for each in own} | (set() if restarts(change) else {None})
+    return sum(each.amount for each in found if each.invoice in counted), sum(each.amount_due for each in own)
 
 
 def restarts(change: PlanChange) -> bool:
@@ -95,18 +95,6 @@ def is_of_change(item: InvoiceItem, change: PlanChange) -> bool:
         return quoted is not None and (item.period.start == quoted or (restarts(change) and item.period.start > quoted))
     metadata = item.to_dict()["metadata"] or {}
     return bool(metadata.get(CHANGE_ID) == change.id)
-
-
-def sum_amounts_due(gateway: Gateway, items: Iterable[InvoiceItem]) -> int:
-    """Return the amount due of the invoice that contains these items, or 0 if there is none."""
-    with stripe_call():
-        return sum(invoice.amount_due for invoice in retrieve_invoices(gateway, items))
-
-
-def retrieve_invoices(gateway: Gateway, items: Iterable[InvoiceItem]) -> list[Invoice]:
-    """Return the invoices that contain the items."""
-    invoices = {item.invoice if isinstance(item.invoice, str) else item.invoice.id for item in items if item.invoice}
-    return [gateway.stripe.v1.invoices.retrieve(each) for each in sorted(invoices)]
 
 
 def find_customer_id(session: Session, change: PlanChange) -> str | None:
