@@ -115,25 +115,6 @@ def test_charging_more_now_than_quoted_raises_an_alarm(
     assert "gateway_plan_changes_mischarged 1.0" in render(world.gateway).decode()
 
 
-def test_voided_invoice_of_a_repeated_call_is_no_charge(world: World, api: ApiClient, charging_now: Gateway) -> None:
-    api.add_card(world.stripe, ASKS_ITS_HOLDER)
-    quote = api.ok("POST", "/subscription/preview", plan="plus")
-    api("PATCH", "/subscription", quote=quote["token"])
-    [change_id] = unended(world)
-    [_, row] = sorted(world.rows(PlanChange), key=lambda each: each.created_at)
-    # As after a 500, which Stripe would repeat under the same key.
-    world.stripe.v1.subscriptions.update(at_stripe(world).id, row.steps["update_subscription"])
-    world.settle()
-    intents = world.stripe.v1.payment_intents.list().data
-    [waiting] = [each.id for each in intents if each.status == "requires_action"]
-    world.stripe.v1.payment_intents.confirm(waiting)
-    world.settle()
-    assert sorted(str(each.status) for each in world.stripe.v1.invoices.list().data) == ["paid", "paid", "void"]
-    check_charge(charging_now, change_id)
-    [_, row] = sorted(world.rows(PlanChange), key=lambda each: each.created_at)
-    assert (row.charged, row.due_now) == (row.quoted, row.quoted_due_now)
-
-
 def test_unreported_detached_card_is_402_and_changes_nothing(world: World, api: ApiClient) -> None:
     card = api.add_card(world.stripe)
     world.settle()

@@ -7,6 +7,7 @@ import pytest
 from gateway.catalog import Catalog
 from gateway.db.models import Invoice, PlanChange, Subscription
 from gateway.endpoints.request_context import EXTENSION
+from gateway.services.plan_changes.charge_check import check_charge
 from tests.support.api import ApiClient
 from tests.support.wait import eventually
 from tests.support.world import World
@@ -115,3 +116,21 @@ def test_abandoned_change_is_out_of_the_way(world: World, api: ApiClient) -> Non
     assert api.ok("DELETE", f"/subscription/changes/{change.id}")["state"] == "abandoned"
     api.add_card(world.stripe)
     assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"
+
+
+def test_voided_invoice_of_a_repeated_call_is_no_charge(world: World, api: ApiClient) -> None:
+    api.add_card(world.stripe, ASKS_ITS_HOLDER)
+    quote = api.ok("POST", "/subscription/preview", plan="plus")
+    assert api("PATCH", "/subscription", quote=quote["token"]).status_code == 202
+    [change] = [each for each in world.rows(PlanChange) if each.state == "requires_action"]
+    # As after a 500, which Stripe would repeat under the same key.
+    v1, [subscription] = world.stripe.v1, world.rows(Subscription)
+    v1.subscriptions.update(subscription.id, change.steps["update_subscription"])
+    world.settle()
+    [waiting] = [each.id for each in v1.payment_intents.list().data if each.status == "requires_action"]
+    v1.payment_intents.confirm(waiting)
+    world.settle()
+    assert sorted(str(each.status) for each in v1.invoices.list().data) == ["paid", "paid", "void"]
+    check_charge(world.gateway, change.id)
+    [row] = [each for each in world.rows(PlanChange) if each.id == change.id]
+    assert (row.charged, row.due_now) == (row.quoted, row.quoted_due_now)

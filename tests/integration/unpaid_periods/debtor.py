@@ -54,6 +54,11 @@ class Debtor:
         self.world.stripe.v1.subscriptions.retrieve(self.subscription)
         self.world.settle()
 
+    def wait_for_renewal(self) -> None:
+        """Let time pass until the minute after the present period, however long the month is."""
+        [item, *_] = self.world.stripe.v1.subscriptions.retrieve(self.subscription).items.data
+        self.wait((item.current_period_end + 60 - self.stripe_time()) / timedelta(days=1).total_seconds())
+
     def set_after_retries(self, status: str) -> None:
         """Choose the subscription's status after Stripe's last attempt to collect an invoice."""
         url = f"{self.world.gateway.config.stripe_api_base}/_sandbox/settings"

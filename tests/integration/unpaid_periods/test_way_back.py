@@ -92,7 +92,7 @@ def test_draft_whose_payment_needs_approval_names_its_page(abandoned: Debtor) ->
 
 def test_other_drafts_are_neither_shown_nor_paid(debtor: Debtor) -> None:
     debtor.pay()
-    debtor.wait(29)
+    debtor.wait_for_renewal()
     [draft] = [each for each in debtor.world.rows(Invoice) if each.status == "draft"]
     assert debtor.api.problem("POST", f"/invoices/{draft.id}/pay") == (404, "not_found")
 
