@@ -1,5 +1,7 @@
 """Web and worker are down for three days of renewals and edits. One ``gateway reconcile`` recovers everything."""
 
+import time
+
 import orjson
 import requests
 
@@ -24,10 +26,12 @@ def test_reconcile_recovers_every_event_of_a_three_day_outage(own: Deployment) -
         own.ok(name, "PATCH", "/subscription", plan="plus", quantity=2)
     web.kill()
     own.fault("webhook_dropped", times=100_000)  # Stripe gives up on them
-    advance(own, 27 * DAY)  # now three days before the renewal
+    item = own.stripe.v1.subscriptions.retrieve(ids["org_edited"]["subscription"]).to_dict()["items"]["data"][0]
+    advance(own, item["current_period_end"] - time.time() - 3 * DAY)  # the months differ in length
     known = in_the_inbox(own)
-    item = own.stripe.v1.subscriptions.retrieve(ids["org_edited"]["subscription"]).to_dict()["items"]["data"][0]["id"]
-    own.stripe.v1.subscriptions.update(ids["org_edited"]["subscription"], {"items": [{"id": item, "quantity": 9}]})
+    own.stripe.v1.subscriptions.update(
+        ids["org_edited"]["subscription"], {"items": [{"id": item["id"], "quantity": 9}]}
+    )
     own.stripe.v1.customers.delete(ids["org_deleted"]["customer"])
     for _ in range(3):
         advance(own, DAY)
