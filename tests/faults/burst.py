@@ -1,5 +1,6 @@
 """Sends a burst as Stripe does. Several connections resend each event until the gateway acknowledges it."""
 
+import select
 import socket
 import threading
 from collections import Counter, deque
@@ -27,6 +28,7 @@ class Burst:
         self._lock = threading.Lock()
         self.in_flight = 0
         """The number of deliveries in flight."""
+        self._sent: set[socket.socket] = set()
         self.cut = 0
         """The number of deliveries whose connection broke before an answer."""
         self.acknowledged: set[str] = set()
@@ -46,6 +48,12 @@ class Burst:
     def waiting(self) -> int:
         """Return the number of events that are not acknowledged yet."""
         return len(self._waiting) + self.in_flight
+
+    def count_unanswered(self) -> int:
+        """Return how many deliveries were sent whole and have no answer in their connection's buffer."""
+        sent = [*self._sent]
+        answered, _, _ = select.select(sent, [], [], 0)
+        return len(sent) - len(answered)
 
     def start(self) -> None:
         """Send until every event is acknowledged or the caller calls ``stop``."""
@@ -97,13 +105,16 @@ class Burst:
             return None, False
         try:
             connection.sendall(delivery)
+            self._sent.add(connection)
             answer = HTTPResponse(connection)
             answer.begin()
             answer.read()
         except (OSError, HTTPException):
+            self._sent.discard(connection)
             connection.close()
             self.cut += 1
             return None, False
+        self._sent.discard(connection)
         accepted = answer.status in (200, 202)
         if accepted:
             self.acknowledged.add(self._name_of(delivery))

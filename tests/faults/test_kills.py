@@ -2,7 +2,6 @@
 
 import random
 import signal
-import time
 
 import psutil
 
@@ -24,13 +23,12 @@ from tests.support.wait import eventually
 
 
 def strike(web: Process, burst: Burst, victims: list[psutil.Process]) -> None:
-    """Freeze web during a burst, check that deliveries are in flight, and kill the victims."""
+    """Freeze web during a burst, wait until every connection has an unanswered delivery, and kill the victims."""
     goal = len(burst.acknowledged) + random.randint(50, 150)  # noqa: S311 - not a secret
     burst.start()
     eventually(lambda: len(burst.acknowledged) > goal)
     web.send(signal.SIGSTOP)
-    eventually(lambda: burst.in_flight == CONNECTIONS)
-    time.sleep(0.05)  # the last ones are on the wire, and nobody answers them
+    eventually(lambda: burst.count_unanswered() == CONNECTIONS)
     assert burst.waiting > burst.in_flight, "the burst ended too early"
     for victim in victims:
         victim.kill()

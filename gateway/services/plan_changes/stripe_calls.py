@@ -82,7 +82,7 @@ def freeze_next_step(session: Session, catalog: Catalog, change_id: str, now: da
 def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: BillingState) -> Step:
     """Store and return the call to make from ``billing``. Keep frozen parameters that still fit the subscription.
 
-    Raise CatalogNotSynced and NoImmediateCharge. Raise QuoteStale if the subscription is not the quoted one. Raises
+    Raise CatalogNotSynced and NoImmediateCharge. Raise QuoteStale if the subscription is not the quoted one. Raise
     what ``policy.check_change`` raises, because sales may have sold another plan since the intent was written.
     """
     subscription = billing.subscription
