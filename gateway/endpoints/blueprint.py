@@ -53,7 +53,8 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]  # ships no types
 
 def has_body() -> bool:
     """Return whether the request's headers announce a body. Without one, there is no need to look for it."""
-    return request.environ.get("CONTENT_LENGTH", "") not in ("", "0") or "HTTP_TRANSFER_ENCODING" in request.environ
+    environ = request.environ
+    return environ.get("CONTENT_LENGTH", "") not in ("", "0") or "HTTP_TRANSFER_ENCODING" in environ
 
 
 def refuse_other_media_types() -> None:

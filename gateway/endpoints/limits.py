@@ -18,7 +18,6 @@ from flask import Flask, Response, current_app, g, request
 from flask_limiter import Limit, Limiter, RateLimitExceeded
 from limits import RateLimitItem
 from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
 from limits.util import WindowStats
 
 from gateway.endpoints.request_context import principal
@@ -134,7 +133,7 @@ class RateLimits:
             for route_class, limits in LIMITS.items()
             for dimension in Dimension
         }
-        self._memory = FixedWindowRateLimiter(PatientStorage())
+        self._memory = PatientStorage()
         app.before_request(self._begin)
         self._shared = self._add_limiter(app, gateway)
         app.after_request(self._add_headers)
@@ -195,15 +194,16 @@ class RateLimits:
 
     def _count_here(self) -> None:
         """Count the request in memory. Raise RateLimited."""
-        g.counted = []
+        g.counted = counted = []
         for dimension, caller in g.limited.items():
             scope = name_scope(dimension)
             for item in self._items[g.rate_class, dimension]:
-                breached = not self._memory.hit(item, caller, scope)
-                window = self._memory.get_window_stats(item, caller, scope)
-                g.counted.append(Counted(item, scope, window, breached))
-        if any(each.breached for each in g.counted):
-            raise build_refusal(g.counted)
+                key = item.key_for(caller, scope)
+                count = self._memory.incr(key, item.get_expiry())
+                window = WindowStats(self._memory.get_expiry(key), max(0, item.amount - count))
+                counted.append(Counted(item, scope, window, count > item.amount))
+        if any(each.breached for each in counted):
+            raise build_refusal(counted)
 
     def _choose_limits(self, dimension: Dimension) -> str:
         """Return Flask-Limiter's notation of the limits on the request. It is empty if there are none."""
