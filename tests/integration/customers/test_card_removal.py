@@ -12,7 +12,7 @@ from tests.support.json_types import Json
 from tests.support.world import World
 
 IN_USE = (409, "payment_method_in_use")
-DAYS_28 = timedelta(days=28).total_seconds()
+DAYS_27 = timedelta(days=27).total_seconds()
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def refuse(api: ApiClient, card: str) -> Json:
 def test_pending_items_need_the_card(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
     card = api.add_card(world.stripe)
     api.ok("PATCH", "/subscription", plan="plus", quantity=100)
-    stripe_time.ahead = DAYS_28
+    stripe_time.ahead = DAYS_27
     api.ok("DELETE", "/subscription")
     subscription = world.rows(Subscription)[0].id
     upcoming = world.stripe.v1.invoices.create_preview({"subscription": subscription})

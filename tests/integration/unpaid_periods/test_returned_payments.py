@@ -16,7 +16,7 @@ from tests.support.json_types import Json
 @pytest.fixture
 def payer(renew: Callable[..., Debtor]) -> Debtor:
     """Return an organization with three units of Plus whose first renewal was paid a while ago."""
-    found = renew(card="pm_card_visa", days=40, status="active")
+    found = renew(card="pm_card_visa", days=9, status="active")
     assert found.invoice().status == "paid"
     return found
 
