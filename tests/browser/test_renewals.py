@@ -58,3 +58,25 @@ def test_suspended_organization_is_told_how_to_pay(visitor: Visitor) -> None:
     visitor.page.get_by_role("button", name="Pay $").first.click()
     visitor.see("is paid.")
     eventually(lambda: visitor.details()["standing"] == "good")
+
+
+def test_ended_plan_shows_its_debt_and_is_bought_again(visitor: Visitor) -> None:
+    visitor.deployment.set_at_stripe(after_retries="canceled")
+    Month(visitor).advance(GIVEN_UP)
+    eventually(lambda: (visitor.details()["payment_problem"] or {}).get("reason") == "retries_ended")
+    visitor.open()
+    visitor.see("An invoice is unpaid")
+    visitor.see("All attempts to collect the payment failed.")
+    visitor.see("Until it is paid, you cannot buy more.")
+    photograph(visitor, "ended-unpaid")
+    visitor.use_card("pm_card_visa")
+    visitor.follow("Pay now")
+    visitor.page.get_by_role("button", name="Pay $").first.click()
+    visitor.see("is paid.")
+    eventually(lambda: visitor.details()["payment_problem"] is None)
+    visitor.go("/plans", "Change your plan")
+    visitor.follow("Upgrade to Plus")
+    visitor.enter_details()
+    visitor.press("Subscribe")
+    visitor.see("Done. Your organization is on Plus now.")
+    assert visitor.page.get_by_text("An invoice is unpaid").count() == 0

@@ -35,7 +35,7 @@ const PLACES = {
 // Return a notice about a problem. `retry` repeats what failed, if that can help.
 export function explain(problem, retry) {
   const key = `problem.${problem.code}`;
-  const known = has(key) ? t(key, { units: number(problem.max_quantity ?? 0) }) : null;
+  const known = has(key) ? t(key, { units: problem.units ?? number(problem.max_quantity ?? 0) }) : null;
   const detail = DETAILED.has(problem.code) || known === null ? problem.detail : null;
   const place = PLACES[problem.code];
   const again = retry && ((problem.status !== 401 && problem.status !== 403 && problem.isUnknown) || problem.status === 429);

@@ -89,6 +89,8 @@ UNDECIDED = frozenset({Debt.NOT_KNOWN, Debt.OVERDUE_TRIED})
 """The debts that only a lookup at Stripe can decide."""
 FOLLOWS_INVOICES = frozenset(status for status, rule in RULES.items() if rule.debts)
 """The statuses for which the unpaid invoices decide the standing."""
+OWES_DEBTS = FOLLOWS_INVOICES | {"canceled"}
+"""The statuses in which the end of an invoice's attempts matters. After the end of a plan, it is shown as a debt."""
 
 
 def worst(*standings: str) -> str:

@@ -45,7 +45,7 @@ from gateway.services.plan_table.selection import (
     select_current_subscription,
     stands_for_plan,
 )
-from gateway.services.plan_table.standing import UNDECIDED, find_debts
+from gateway.services.plan_table.standing import OWES_DEBTS, UNDECIDED, read_debt
 from gateway.services.plan_table.trials import list_trial_jobs, record_trials, shows_trial
 from gateway.services.spend_checks import SPEND_CHECKS, build_checks
 from gateway.stripe_api.snapshots import ENDED, Seen
@@ -173,14 +173,13 @@ def derive_plan(rows: OrganizationRows, plans: Plans) -> PlanState:
     return add_grant(state, rows.grant, plans)
 
 
-def find_undecided_invoices(rows: OrganizationRows, plans: Plans) -> list[str]:
-    """Return the ids of the unpaid invoices that only a lookup at Stripe can decide."""
+def find_undecided_invoices(rows: OrganizationRows) -> list[str]:
+    """Return the ids of the unpaid invoices of plans that only a lookup at Stripe can decide."""
     if not rows.invoices or rows.organization.deleted:
         return []
-    if (subscription := select_current_subscription(rows.subscriptions, plans)) is None:
-        return []
-    debts = find_debts(subscription, rows.invoices.values())
-    return [invoice_id for invoice_id, debt in debts.items() if debt in UNDECIDED]
+    owing = {each.id: each for each in rows.subscriptions if each.had_plan and each.status in OWES_DEBTS}
+    own = [(owing[each.subscription_id], each) for each in rows.invoices.values() if each.subscription_id in owing]
+    return [invoice.id for subscription, invoice in own if read_debt(subscription, invoice) in UNDECIDED]
 
 
 def update_row(row: OrganizationPlan, state: PlanState, now: datetime) -> None:

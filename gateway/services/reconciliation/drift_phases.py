@@ -5,16 +5,16 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, or_, select, union
+from sqlalchemy import ColumnElement, and_, exists, or_, select, union
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from stripe import StripeResponse
 
-from gateway.db.models import Invoice, Organization, OrganizationPlan, PaymentMethod, Subscription
+from gateway.db.models import Invoice, Organization, PaymentMethod, Subscription
 from gateway.services.mirror.refresh import retrieve
 from gateway.services.plan_table.derive import PlanState, never_enrolled
 from gateway.services.plan_table.rows import OrganizationRows, load_organization_rows, rank_plans
 from gateway.services.plan_table.selection import UNMAPPED, Plans, list_duplicates
-from gateway.services.plan_table.standing import FOLLOWS_INVOICES
+from gateway.services.plan_table.standing import OWES_DEBTS
 from gateway.services.plan_table.writer import derive_plan
 from gateway.services.reconciliation import compare
 from gateway.services.reconciliation.differences import Cause, Difference, Pair, compare_fields
@@ -137,26 +137,21 @@ def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, find_unseen: F
         unsettled = union(select(Invoice.id).where(Invoice.status.not_in(SETTLED)), latest).subquery()
         ids = load_next_ids(session, unsettled.c.id, (), cursor)
         # The lists do not show whether a payment is in progress. A lookup shows that a known payment has ended.
-        # Otherwise, it only decides the standing of the current subscription (``plan_table.standing.read_debt``).
-        is_decisive = and_(
-            OrganizationPlan.organization_id == Invoice.organization_id,
-            OrganizationPlan.subscription_id == Invoice.subscription_id,
-            OrganizationPlan.status.in_(FOLLOWS_INVOICES),
-            or_(Invoice.billing_reason.is_distinct_from("subscription_update"), OrganizationPlan.status == "past_due"),
+        # Otherwise, it only decides the debt of a plan (``plan_table.writer.find_undecided_invoices``).
+        is_decisive = exists().where(
+            Subscription.id == Invoice.subscription_id,
+            Subscription.had_plan,
+            Subscription.status.in_(OWES_DEBTS),
+            or_(Invoice.billing_reason.is_distinct_from("subscription_update"), Subscription.status == "past_due"),
+            Organization.id == Subscription.organization_id,
+            Organization.deleted.is_(False),
         )
-        undecided = (
-            select(Invoice.id)
-            .join(OrganizationPlan, is_decisive, isouter=True)
-            .where(
-                Invoice.id.in_(ids),
-                Invoice.status == "open",
-                Invoice.attempted,
-                Invoice.next_payment_attempt.is_(None),
-                or_(
-                    Invoice.payment_under_way.is_(True),
-                    and_(Invoice.payment_under_way.is_(None), OrganizationPlan.organization_id.is_not(None)),
-                ),
-            )
+        undecided = select(Invoice.id).where(
+            Invoice.id.in_(ids),
+            Invoice.status == "open",
+            Invoice.attempted,
+            Invoice.next_payment_attempt.is_(None),
+            or_(Invoice.payment_under_way.is_(True), and_(Invoice.payment_under_way.is_(None), is_decisive)),
         )
         suspects = find_unseen(session, ids) | set(session.scalars(undecided))
     return compare_unlisted(gateway, InvoiceSnapshot, ids, suspects)

@@ -146,7 +146,8 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
     running = subscription if subscription is not None and subscription.status not in ENDED else None
     if find_startable(catalog, state.requested_plan, contract, running, had_trial=found.had_trial) is not None:
         actions = [policy.START_TRIAL.action, *actions]
-    is_due = state.standing != GOOD or contract.unbegun
+    problem = find_payment_problem(unpaid, state.standing, has_method=found.payment_method is not None)
+    is_due = state.standing != GOOD or contract.unbegun or problem is not None
     if found.may_pay and is_due and not catalog.is_managed_by_sales(state.requested_plan):
         actions = [policy.PAY_INVOICE, *actions]
     return PlanDetails(
@@ -172,7 +173,7 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
         trial=view_trial(subscription, has_method=found.payment_method is not None, now=gateway.clock()),
         payment_method=ShownPaymentMethod(**found.payment_method) if found.payment_method is not None else None,
         latest_invoice=InvoiceSummary(**found.invoice) if found.invoice is not None else None,
-        payment_problem=find_payment_problem(unpaid, state.standing, has_method=found.payment_method is not None),
+        payment_problem=problem,
         credit_balance=max(0, -found.balance),
         pending_change=PendingChange(**found.change) if found.change is not None else None,
         # A customer that was deleted at Stripe cannot come back, so only sales can help.

@@ -17,6 +17,7 @@ from gateway.errors import (
 )
 from gateway.services.plan_table.derive import PlanState
 from gateway.services.subscription.terms import Contract
+from gateway.stripe_api.snapshots import ENDED
 
 CONTACT_SALES, PAY_INVOICE, UNAVAILABLE = "contact_sales", "pay_invoice", "unavailable"
 
@@ -88,11 +89,18 @@ def resolve_target(catalog: Catalog, current: PlanState, plan: str | None) -> Ca
 
 
 def check_change(
-    catalog: Catalog, current: PlanState, target: CatalogPlan, quantity: int, contract: Contract
+    catalog: Catalog,
+    current: PlanState,
+    target: CatalogPlan,
+    quantity: int,
+    contract: Contract,
+    *,
+    enrolls: bool = False,
 ) -> Transition:
     """Return the transition from ``current`` to ``quantity`` units of ``target`` on the terms of ``contract``.
 
-    A move to another interval begins a period that is paid in full, so it needs what a purchase needs.
+    A move to another interval begins a period that is paid in full, so it needs what a purchase needs. If the last
+    subscription has ended, a request that ``enrolls`` begins another one on the floor plan.
     Raise what ``refuse_fixed`` raises, PlanUnavailable and NoChange. Raise InvalidRequest if the quantity is too
     large.
     """
@@ -110,7 +118,8 @@ def check_change(
             "The quantity is too large.", errors={"quantity": [f"At most {target.max_quantity} for {target.name}."]}
         )
     is_same = (current.requested_plan, current.quantity) == (target.key, quantity) and not contract.moves
-    if current.subscription_id is not None and is_same:
+    begins = current.subscription_id is None or (enrolls and current.status in ENDED)
+    if is_same and not begins:
         raise NoChange(f"The organization already has {target.name} in this quantity.")
     if transition == CHANGE_QUANTITY and contract.moves:
         transition = CHANGE_INTERVAL

@@ -28,7 +28,7 @@ export async function invoices() {
     ),
     card(
       t("history.plan"),
-      pages(entries, (each) => entry(each, find(each.plan.plan)), "/subscription/history", (last) => last.version, t("history.no_changes")),
+      pages(entries, (each, older) => !isSame(each, older) && entry(each, find(each.plan.plan)), "/subscription/history", (last) => last.version, t("history.no_changes")),
     ),
   );
 }
@@ -41,7 +41,7 @@ function pages(first, draw, path, cursor, empty) {
   const problems = h("div", { class: "problems" });
   let last;
   const add = ({ data, has_more: hasMore }) => {
-    rows.append(...data.map((each) => draw(each)));
+    rows.append(...data.map((each, place) => draw(each, data[place + 1])).filter(Boolean));
     last = data.at(-1);
     more.hidden = !hasMore;
   };
@@ -113,6 +113,10 @@ function payText({ next_payment_attempt: next }, amount, method) {
   const sentence = t("invoice.charge", { amount, method: method.label });
   return next ? `${sentence} ${t("invoice.next", { date: shortDate(next) })}` : sentence;
 }
+
+// Whether two states of the plan would look alike, such as before and after a renewal.
+const isSame = ({ plan: one }, other) =>
+  other && ["plan", "quantity", "standing", "status"].every((each) => one[each] === other.plan[each]);
 
 // A state of the plan. The `offer` is missing if the plan is no longer in the catalogue.
 function entry({ plan: state, actor, recorded_at: time }, offer) {

@@ -9,8 +9,9 @@ import { mayChange } from "../session.js";
 import { date, label, money, number, t, time } from "../words.js";
 
 export async function overview() {
-  const [details, offers, used, { levels }, { data: bills }] = await Promise.all([
+  const [details, offers, used, { levels }, { data: bills }, { data: entries }] = await Promise.all([
     get("/subscription"), get("/plans"), get("/usage"), get("/entitlements"), get("/invoices?limit=20"),
+    get("/subscription/history?limit=5"),
   ]);
   const offer = offers.data.find((each) => each.key === details.requested_plan);
   const floor = offers.data[0].name;
@@ -28,9 +29,15 @@ export async function overview() {
     pausedNotice(details),
     planCard(details, offer, trialOffer),
     billingCard(details),
-    details.billing_date && !details.trial && estimateCard(),
+    (details.billing_date || hasJustLeft(details, entries)) && !details.trial && estimateCard(),
     limitsCard(details, offers, used, levels),
   );
+}
+
+// Whether the next invoice may still bill another plan, which the organization left in this period.
+function hasJustLeft({ current_period: period, requested_plan: now }, entries) {
+  const isRecent = period && entries.length > 0 && Date.parse(entries[0].recorded_at) >= Date.parse(period.start);
+  return isRecent && entries.some(({ plan }) => plan.requested_plan !== now);
 }
 
 const nameOf = (offers, key) => offers.data.find((each) => each.key === key)?.name ?? key;
@@ -53,25 +60,28 @@ function underWayNotice({ amount_remaining: amount, currency, number: name }) {
   return notice("info", h("p", {}, t("pending.payment", { amount: money(amount, currency), number: name })));
 }
 
+const UNTIL_PAID = { good: "dunning.good", grace: "dunning.grace", suspended: "dunning.suspended" };
+
 function paymentNotice(details, floor, bills) {
-  if (details.standing === "good") return null;
-  const open = bills.find((each) => ["open", "uncollectible", "draft"].includes(each.status));
+  const { standing, payment_problem: problem } = details;
+  if (standing === "good" && !problem) return null; // with a good standing, the debt is that of a plan that has ended
+  const open =
+    bills.find((each) => each.id === problem?.invoice) ?? bills.find((each) => ["open", "uncollectible", "draft"].includes(each.status));
   const next = open?.next_payment_attempt;
   const amount = open && money(open.amount_remaining, open.currency);
-  const reason = details.payment_problem && t(`payment_problem.${details.payment_problem.reason}`);
   const parts = [
-    reason,
+    problem && t(`payment_problem.${problem.reason}`),
     open ? t("dunning.invoice", { amount, number: open.number ?? t("invoice.draft") }) : t("dunning.plain"),
     next && t("dunning.next", { date: date(next) }),
-    t(details.standing === "suspended" ? "dunning.suspended" : "dunning.grace", { floor }),
+    t(UNTIL_PAID[standing], { floor }),
   ];
   const actions = details.actions.includes("pay_invoice") && mayChange() && [
     link("/history", t("dunning.pay"), "button primary"),
     link("/payment-methods", t("dunning.method"), "button"),
   ];
   return notice(
-    details.standing === "suspended" ? "bad" : "warn",
-    h("h2", {}, t(`standing.${details.standing}`)),
+    standing === "suspended" ? "bad" : "warn",
+    h("h2", {}, t(standing === "good" ? "dunning.title" : `standing.${standing}`)),
     h("p", {}, parts.filter(Boolean).join(" ")),
     h("div", { class: "buttons" }, actions, open?.hosted_invoice_url && outside(open.hosted_invoice_url, t("dunning.view"))),
   );

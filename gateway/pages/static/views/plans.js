@@ -85,7 +85,8 @@ const meters = (offer, currency) =>
     h("ul", { class: "points plain" }, offer.metered.map((each) => h("li", {}, `${label("meter", each.meter, each.name)}: ${meteredText(each, currency)}`))),
   );
 
-function tileAction(offer, { trial, price, actions }, isCurrent, interval) {
+function tileAction(offer, { trial, price, actions, standing }, isCurrent, interval) {
+  const credits = !trial && standing === "good"; // otherwise the time is not paid yet
   if (offer.action === "contact_sales") {
     return [mayChange() && link("/sales", t("sales.action"), "button"), h("p", { class: "muted" }, t("plans.sales"))];
   }
@@ -100,7 +101,7 @@ function tileAction(offer, { trial, price, actions }, isCurrent, interval) {
   }
   if (!mayChange()) return null;
   if (offer.action === "downgrade" && offer.price?.unit_amount === 0) {
-    return [link("/cancel", t("plans.downgrade", { plan: offer.name }), "button"), h("p", { class: "muted" }, t("plans.downgrade_note"))];
+    return [link("/cancel", t("plans.downgrade", { plan: offer.name }), "button"), h("p", { class: "muted" }, t(credits ? "plans.downgrade_note" : "plans.downgrade_now"))];
   }
   const words = offer.action === "upgrade" ? "plans.upgrade" : "plans.downgrade";
   return [

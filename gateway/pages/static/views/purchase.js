@@ -4,13 +4,15 @@ import { call, get } from "../api.js";
 import { cardForm } from "../card.js";
 import { makeChange } from "../change.js";
 import { action, card, h, link, notice, page, present } from "../dom.js";
-import { unitsName } from "../offers.js";
+import { unitsName, unitsText } from "../offers.js";
 import { explain } from "../problems.js";
 import { chargeSentence, overLimits, quoteCard } from "../quote.js";
 import { mayChange } from "../session.js";
 import { t } from "../words.js";
 import { addressText, detailsForm, isComplete } from "./details.js";
 import { choice } from "./plans.js";
+
+const WITHOUT_SUBSCRIPTION = new Set(["none", "canceled", "incomplete_expired"]);
 
 export async function purchase(key, step) {
   let [details, offers] = await Promise.all([get("/subscription"), get("/plans")]);
@@ -19,7 +21,9 @@ export async function purchase(key, step) {
   if (!offer || !mayChange() || !["upgrade", "downgrade", "current"].includes(offer.action)) {
     return page(t("plans.title"), notice("info", h("p", {}, t("purchase.impossible"))), link("/plans", t("plans.title"), "button"));
   }
-  if (details.status === "none") details = (await call("POST", "/subscription", { body: { plan: details.plan } })).subscription;
+  if (WITHOUT_SUBSCRIPTION.has(details.status)) {
+    details = (await call("POST", "/subscription", { body: { plan: details.requested_plan } })).subscription;
+  }
   const billed = await get("/billing-details");
   const here = `/plans/${key}`;
   const interval = chooseInterval(offer);
@@ -92,7 +96,9 @@ async function review(details, offer, billed, here, isSwitch) {
     const refused = (problem) =>
       problem.quote ? show(problem.quote, explain(problem)) : problems.replaceChildren(explain(problem, quoteAgain));
     const sentence = chargeSentence(quote, details.payment_method.label);
-    const button = action(t(isCurrent ? "purchase.confirm" : "purchase.subscribe"), buy, refused);
+    const isTooMuch = quote.quantity > Math.max(quote.max_quantity, isCurrent ? details.quantity : 0);
+    if (isTooMuch) problems.append(explain({ code: "exposure_limit", units: unitsText(offer, quote.max_quantity) }));
+    const button = !isTooMuch && action(t(isCurrent ? "purchase.confirm" : "purchase.subscribe"), buy, refused);
     place.replaceChildren(
       ...above,
       quoteCard(quote),
