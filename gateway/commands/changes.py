@@ -20,8 +20,11 @@ def changes() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 def list_newest(organization: str | None, states: tuple[str, ...], limit: int) -> None:
     """List the newest changes, newest first."""
-    for change in list_changes(load_migrated_gateway(), organization, states, limit):
+    found = list_changes(load_migrated_gateway(), organization, states, limit)
+    for change in found:
         click.echo(format_row(change))
+    if not found:
+        click.echo("No changes.", err=True)
 
 
 @changes.command()

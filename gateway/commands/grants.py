@@ -67,8 +67,11 @@ def extend(organization: str, until: datetime, reason: str, operator: str) -> No
 @click.argument("organization", required=False, callback=read_organization)
 def show(organization: str | None) -> None:
     """List all running grants, or all grants that an organization ever had, newest first."""
-    for grant in list_grants(load_migrated_gateway(), organization):
+    found = list_grants(load_migrated_gateway(), organization)
+    for grant in found:
         click.echo(format_row(grant))
+    if not found:
+        click.echo("No grants.", err=True)
 
 
 @grants.command()

@@ -91,7 +91,8 @@ def check_database(gateway: Gateway) -> Finding:
 
 def describe_outage(error: DatabaseUnavailable) -> Finding:
     """Return the reason why the database could not be read."""
-    reason = f"{error.detail} ({error.__cause__})".partition("\n")[0]
+    first, _, _ = str(error.__cause__).partition("\n")
+    reason = f"{error.detail} ({first})"
     return Finding(ok=False, text=f"database: {reason}. Check that it runs and takes writes, and GATEWAY_DATABASE_URL.")
 
 

@@ -159,5 +159,5 @@ def test_grants_are_added_listed_and_ended(shell: Shell) -> None:
     assert shell("grants", "list") == (0, f"{row}\n", "")
     status, out, _ = shell("grants", "end", "org_1", "--by", "bob")
     assert (status, out.startswith(f"{row}  ended "), out.endswith(" by bob\n")) == (0, True, True)
-    assert shell("grants", "list") == (0, "", "")
+    assert shell("grants", "list") == (0, "", "No grants.\n")
     assert shell("grants", "list", "org_1") == (0, out, "")

@@ -21,7 +21,7 @@ def run(*arguments: str) -> Result:
 def test_change_is_shown_with_its_events_and_jobs(world: World, api: ApiClient) -> None:
     change_id = api.ok("PATCH", "/subscription", plan="plus")["id"]
     assert change_id in run("changes", "list", "--organization", "org_1", "--state", "applied").output
-    assert run("changes", "list", "--state", "failed").output == ""
+    assert run("changes", "list", "--state", "failed").output == "No changes.\n"
     shown = json.loads(run("changes", "show", change_id).output)
     assert (shown["state"], shown["to_plan"], shown["history"][0]["change_id"]) == ("applied", "plus", change_id)
     assert [each["task_name"] for each in shown["jobs"]] == ["gateway.finish_change"]

@@ -32,6 +32,13 @@ def test_alerts_use_only_metrics_that_exist() -> None:
     assert {name for rule in RULES for name in METRIC.findall(rule["expr"])} <= read_metrics()
 
 
+def test_alerts_take_the_increase_only_of_counters() -> None:
+    """A gauge that falls would look like a counter that was reset, and so like an increase."""
+    counted = [name for rule in RULES for name in re.findall(r"(?:increase|rate)\((\w+)", rule["expr"])]
+    assert counted
+    assert {name for name in counted if not name.endswith("_total")} == set()
+
+
 def test_each_alert_has_a_section_in_the_runbook() -> None:
     headings = re.findall(r"^## (\w+)$", document("docs/runbook.md").text, re.MULTILINE)
     assert headings == [rule["alert"] for rule in RULES]
