@@ -63,7 +63,8 @@ def test_suspended_organization_is_told_how_to_pay(visitor: Visitor) -> None:
 def test_ended_plan_shows_its_debt_and_is_bought_again(visitor: Visitor) -> None:
     visitor.deployment.set_at_stripe(after_retries="canceled")
     Month(visitor).advance(GIVEN_UP)
-    eventually(lambda: (visitor.details()["payment_problem"] or {}).get("reason") == "retries_ended")
+    eventually(lambda: visitor.details()["status"] == "canceled")
+    eventually(lambda: visitor.details()["payment_problem"] is not None)
     visitor.open()
     visitor.see("An invoice is unpaid")
     visitor.see("All attempts to collect the payment failed.")

@@ -114,7 +114,7 @@ function pausedNotice({ paused, paused_until: until }) {
 function planCard(details, offer, trialOffer) {
   const changing = Boolean(details.pending_change);
   const can = (name) => details.actions.includes(name) && mayChange() && !changing;
-  const isQuiet = can("start_trial") || details.standing !== "good"; // one button stands out
+  const isQuiet = can("start_trial") || details.standing !== "good" || details.payment_problem; // one button stands out
   const problems = h("div", { class: "problems" });
   const startTrial = () =>
     details.status === "none"

@@ -8,6 +8,7 @@ import { alertsCard } from "./alerts.js";
 
 const HEIGHT = 120;
 const BAR = 12; // width of a day in the chart's own units
+const WIDEST = 60; // pixels of a day. The chart of a month that has just begun is narrower than the page
 const DAY = 24 * 60 * 60 * 1000;
 
 export async function usage() {
@@ -64,7 +65,9 @@ function chart(days, quantities) {
   const rows = days
     .filter((day) => quantities.has(day))
     .map((day) => h("tr", {}, h("th", { scope: "row" }, shortDate(day)), h("td", {}, number(quantities.get(day)))));
-  const axis = h("div", { class: "axis muted", "aria-hidden": "true" }, [days[0], days.at(-1)].map((day) => h("span", {}, shortDate(day))));
+  const ends = [...new Set([days[0], days.at(-1)])];
+  const axis = h("div", { class: "axis muted", "aria-hidden": "true" }, ends.map((day) => h("span", {}, shortDate(day))));
+  for (const each of [drawing, axis]) each.style.maxWidth = `${Math.max(2, days.length) * WIDEST}px`;
   return [drawing, axis, h("details", {}, h("summary", {}, t("usage.days")), h("table", { class: "lines" }, h("tbody", {}, rows)))];
 }
 
