@@ -53,15 +53,12 @@ class Contender:
     name: str
     run: Callable[[Sequence[bytes], int], object]
     """Takes the deliveries by a number of connections, and returns when all are stored or merged."""
-    processes: Mapping[str, Sequence[psutil.Process]]
+    processes: Mapping[str, psutil.Process]
     samples: dict[int, list[Sample]] = field(default_factory=lambda: {each: [] for each in CONNECTIONS})
 
     def measure_cpu(self) -> dict[str, float]:
         """Return the processor seconds of each process and its children so far."""
-        return {
-            name: measure_cpu([each for first in some for each in (first, *first.children())])
-            for name, some in self.processes.items()
-        }
+        return {name: measure_cpu([each, *each.children()]) for name, each in self.processes.items()}
 
     def measure(self, deliveries: Sequence[bytes], connections: int) -> None:
         """Take one sample."""
@@ -127,22 +124,20 @@ def contenders(parts: Rig, connection: psycopg.Connection) -> Iterator[list[Cont
     with (
         parts.web("wsgi:app") as gateway,
         parts.web("tests.benchmarks.bare:app") as flask,
-        parts.worker() as one_worker,
-        parts.worker() as other_worker,
+        parts.worker() as worker,
         sync_engine(parts) as engine,
     ):
-        database = {"PostgreSQL": [server]}
-        workers = [psutil.Process(each.pid) for each in (one_worker, other_worker)]
-        ours = {"web": [find_web(gateway)], "workers": workers, **database}
+        database = {"PostgreSQL": server}
+        ours = {"web": find_web(gateway), "worker": psutil.Process(worker.pid), **database}
         found = [
             Contender("gateway, acknowledged and merged", merge_all, ours),
-            Contender("bare view with one INSERT", partial(fire, flask), {"web": [find_web(flask)], **database}),
+            Contender("bare view with one INSERT", partial(fire, flask), {"web": find_web(flask), **database}),
             Contender("PostgreSQL, a commit for each", insert_alone(parts, server, 1), database),
             Contender("PostgreSQL, a commit for ten", insert_alone(parts, server, GROUP), database),
         ]
         if engine is not None:
             port, node = engine
-            found.append(Contender("stripe/sync-engine", partial(fire, port), {"node": [node], **database}))
+            found.append(Contender("stripe/sync-engine", partial(fire, port), {"node": node, **database}))
         else:
             click.echo("npm is missing or cannot install stripe/sync-engine, so it is not measured.")
         yield found
