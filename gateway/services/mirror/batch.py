@@ -224,8 +224,9 @@ class Batch:
 
     def look_up_undecided_invoices(self) -> None:
         """Refresh the unpaid invoices for which only a lookup shows whether a payment is in progress."""
+        plans = self.build_plans()
         for each in self.affected:
-            undecided = writer.find_undecided_invoices(self.organization_rows[each])
+            undecided = writer.find_undecided_invoices(self.organization_rows[each], plans)
             self.to_refresh.update((InvoiceSnapshot.kind, invoice_id) for invoice_id in undecided)
 
     def find_row(self, kind: str, stripe_id: str) -> Mirrored | None:

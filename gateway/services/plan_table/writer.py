@@ -173,13 +173,17 @@ def derive_plan(rows: OrganizationRows, plans: Plans) -> PlanState:
     return add_grant(state, rows.grant, plans)
 
 
-def find_undecided_invoices(rows: OrganizationRows) -> list[str]:
+def find_undecided_invoices(rows: OrganizationRows, plans: Plans) -> list[str]:
     """Return the ids of the unpaid invoices of plans that only a lookup at Stripe can decide."""
     if not rows.invoices or rows.organization.deleted:
         return []
-    owing = {each.id: each for each in rows.subscriptions if each.had_plan and each.status in OWES_DEBTS}
-    own = [(owing[each.subscription_id], each) for each in rows.invoices.values() if each.subscription_id in owing]
-    return [invoice.id for subscription, invoice in own if read_debt(subscription, invoice) in UNDECIDED]
+    return [
+        invoice.id
+        for subscription in rows.subscriptions
+        if subscription.status in OWES_DEBTS and stands_for_plan(subscription, plans)
+        for invoice in rows.invoices.values()
+        if invoice.subscription_id == subscription.id and read_debt(subscription, invoice) in UNDECIDED
+    ]
 
 
 def update_row(row: OrganizationPlan, state: PlanState, now: datetime) -> None:

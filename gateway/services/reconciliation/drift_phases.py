@@ -140,7 +140,7 @@ def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, find_unseen: F
         # Otherwise, it only decides the debt of a plan (``plan_table.writer.find_undecided_invoices``).
         is_decisive = exists().where(
             Subscription.id == Invoice.subscription_id,
-            Subscription.had_plan,
+            or_(Subscription.had_plan, Subscription.change_id.is_not(None)),
             Subscription.status.in_(OWES_DEBTS),
             or_(Invoice.billing_reason.is_distinct_from("subscription_update"), Subscription.status == "past_due"),
             Organization.id == Subscription.organization_id,
