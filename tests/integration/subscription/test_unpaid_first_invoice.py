@@ -4,6 +4,7 @@ import pytest
 import stripe
 
 from tests.support.accounts import make_customer, subscribe
+from tests.support.clock import DAY, StripeTime
 from tests.support.world import World
 
 
@@ -39,3 +40,15 @@ def test_stripe_refuses_a_change_before_the_first_payment(world: World, incomple
     with pytest.raises(stripe.InvalidRequestError, match="incomplete"):
         world.stripe.v1.subscriptions.update(incomplete, {"cancel_at_period_end": True})
     world.stripe.v1.subscriptions.update(incomplete, {"metadata": {"seen": "yes"}})
+
+
+def test_after_it_has_expired_the_organization_can_buy(world: World, incomplete: str, stripe_time: StripeTime) -> None:
+    stripe_time.ahead = DAY
+    assert world.stripe.v1.subscriptions.retrieve(incomplete).status == "incomplete_expired"
+    world.settle()
+    api = world.api()
+    details = api.ok("GET", "/subscription")
+    assert (details["standing"], details["actions"]) == ("suspended", ["change_plan", "contact_sales"])
+    assert api.ok("POST", "/subscription", plan="free")["subscription"]["standing"] == "good"
+    api.add_card(world.stripe)
+    assert api.ok("PATCH", "/subscription", plan="plus")["state"] == "applied"

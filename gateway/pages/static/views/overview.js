@@ -67,6 +67,7 @@ function paymentNotice(details, floor, bills) {
   if (standing === "good" && !problem) return null; // with a good standing, the debt is that of a plan that has ended
   const open =
     bills.find((each) => each.id === problem?.invoice) ?? bills.find((each) => ["open", "uncollectible", "draft"].includes(each.status));
+  if (!open && details.status === "incomplete_expired") return notice("warn", h("p", {}, t("dunning.unbegun")));
   const next = open?.next_payment_attempt;
   const amount = open && money(open.amount_remaining, open.currency);
   const parts = [
