@@ -4,9 +4,11 @@ In production the identity provider issues the tokens, and its JWKS verifies the
 issues them, signed with a shared secret. The configuration allows only one of the two issuers.
 """
 
+import math
 import re
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -21,12 +23,15 @@ from schemas.fields import EmailAddress
 
 ORGANIZATION_ID = re.compile(r"\A[A-Za-z0-9_.:-]{1,128}\Z")
 REQUIRED_CLAIMS = ["exp", "iss", "aud", "sub"]
-# The gateway itself is the actor of changes that follow usage. Such a change passes limits that hold for users.
-RESERVED_SUBJECT = "usage"
+# The actors of changes that follow usage, and of those made at Stripe. They pass limits that hold for users.
+RESERVED_SUBJECTS = frozenset({"usage", "stripe"})
 JWKS_ALGORITHMS = ("RS256", "ES256", "EdDSA")  # asymmetric only, or the public key could pass as a shared secret
 DEVELOPMENT_ALGORITHM = "HS256"
 # A service sends the same token with thousands of requests. A withdrawn key counts at most this much longer.
 REMEMBERED_FOR = 60  # seconds
+# Seconds after which the provider's keys are fetched again, and during which the old ones count if that fails.
+KEYS_FRESH_FOR, KEYS_KEPT_FOR = 300, 3600
+KEYS_PAUSE, KEYS_TIMEOUT = 10, 5  # seconds between two tries, and of a try
 MOST_REMEMBERED = 10_000
 SCOPES = ("billing:read", "billing:write")
 EMAIL = EmailAddress()
@@ -54,30 +59,68 @@ class DevelopmentKeys:
         return self._secret
 
 
-class PublishedKeys(jwt.PyJWKClient):
-    """The identity provider's keys. An answer without any is a fault of the provider and not of a token."""
+class PublishedKeys:
+    """The identity provider's published keys. An unknown key id makes a thread fetch them again.
 
-    def get_signing_keys(self, refresh: bool = False) -> list[jwt.PyJWK]:
-        """Return the keys that verify tokens. Raise IdentityUnavailable if the answer cannot be read or has none."""
-        try:
-            return super().get_signing_keys(refresh)
-        # PyJWT checks few of the types in the answer, so a wrong one may raise any of these errors.
-        except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError, RecursionError, OSError) as error:
-            KEY_SERVER_FAILURES.labels(type(error).__name__).inc()
-            raise IdentityUnavailable("The identity provider's keys cannot be read.") from error
-
-
-class JwksKeys:
-    """The identity provider's published keys, cached. An unknown key id makes the client fetch them again."""
+    PyJWT's own cache fetches while all threads wait, and again for each unknown key id while the provider hangs.
+    Anybody could so stop the process with some invalid tokens.
+    """
 
     algorithms: Sequence[str] = JWKS_ALGORITHMS
 
     def __init__(self, url: str) -> None:
-        self._client = PublishedKeys(url, timeout=5)
+        self._url = url
+        self._keys: Mapping[str | None, jwt.PyJWK] = {}
+        self._fetched_at = self._tried_at = -math.inf
+        self._fetching = threading.Lock()
 
     def key_for(self, token: str) -> jwt.PyJWK:
-        """Return the key that the token's header names. Raise IdentityUnavailable if the keys cannot be read."""
-        return self._client.get_signing_key_from_jwt(token)
+        """Return the key that the token's header names. Raise IdentityUnavailable if no keys can be read."""
+        kid = jwt.get_unverified_header(token).get("kid")
+        if kid not in self._keys or time.monotonic() > self._fetched_at + KEYS_FRESH_FOR:
+            self._fetch_perhaps()
+        if not self._has_keys():
+            raise IdentityUnavailable("The identity provider's keys cannot be read.")
+        if (key := self._keys.get(kid)) is None:
+            raise jwt.InvalidKeyError("The provider has no such key.")
+        return key
+
+    def _has_keys(self) -> bool:
+        return time.monotonic() <= self._fetched_at + KEYS_KEPT_FOR
+
+    def _fetch_perhaps(self) -> None:
+        """Fetch the keys unless somebody has just tried. While there are keys, only one thread waits for new ones."""
+        if self._is_too_soon() or not self._fetching.acquire(blocking=not self._has_keys()):
+            return
+        try:
+            if not self._is_too_soon():  # another thread may have fetched them while this one waited
+                self._fetch()
+        finally:
+            self._fetching.release()
+
+    def _fetch(self) -> None:
+        try:
+            self._keys = fetch_keys(self._url, KEYS_TIMEOUT)
+            self._fetched_at = time.monotonic()
+        except IdentityUnavailable as error:
+            KEY_SERVER_FAILURES.labels(type(error.__cause__).__name__).inc()
+        self._tried_at = time.monotonic()
+
+    def _is_too_soon(self) -> bool:
+        return time.monotonic() < self._tried_at + KEYS_PAUSE
+
+
+def fetch_keys(url: str, timeout: float) -> Mapping[str | None, jwt.PyJWK]:
+    """Return the keys that the identity provider publishes, by id. ``timeout`` is in seconds.
+
+    Raise IdentityUnavailable if there are none. That is a fault of the provider, and not of a token.
+    """
+    try:
+        found = jwt.PyJWKClient(url, timeout=timeout).get_signing_keys()
+    # PyJWT checks few of the types in the answer, so a wrong one may raise any of these errors.
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError, RecursionError, OSError) as error:
+        raise IdentityUnavailable("The identity provider's keys cannot be read.") from error
+    return {key.key_id: key for key in found}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +157,7 @@ class TokenVerifier:
         self._verified: dict[str, tuple[float, Principal]] = {}
         self._keys: Keys
         if config.jwks_url is not None:
-            self._keys = JwksKeys(config.jwks_url)
+            self._keys = PublishedKeys(config.jwks_url)
         elif config.jwt_development_secret is not None:
             self._keys = DevelopmentKeys(config.jwt_development_secret)
         else:
@@ -138,7 +181,7 @@ class TokenVerifier:
             email=email_address(claims, "email"),
             currency=text_claim(claims, "currency"),
         )
-        if found.subject == RESERVED_SUBJECT:
+        if found.subject in RESERVED_SUBJECTS:
             raise unauthorized("The token's subject is reserved.")
         if len(self._verified) >= MOST_REMEMBERED:
             self._verified.clear()

@@ -5,8 +5,9 @@ finds the key claimed is refused immediately, because waiting requests would hol
 the key may have died. After ``CLAIM_TIMEOUT`` the next request therefore takes the key over. If the first request had
 begun a plan change, the next one resumes that change (``plan_changes/request.py``).
 
-An organization has at most ``MAX_KEYS`` keys. A request with one more is refused. The gateway keeps every key for a
-day. Without its key, a repeated request would change the plan or charge a card a second time.
+The gateway keeps every key for a day. Without its key, a repeated request would change the plan or charge a card a
+second time. An organization has at most ``MAX_KEYS`` keys. For one more, the oldest one of a refused request makes
+room. If there is none, the request is refused.
 """
 
 import json
@@ -14,6 +15,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 
 import structlog
 from sqlalchemy import ColumnElement, DateTime, delete, func, literal, select, update
@@ -56,7 +58,7 @@ def claim_key(gateway: Gateway, caller: Caller, key: str, fingerprint: str) -> A
                 return None
             row = session.get(IdempotencyKey, (caller.organization_id, key), with_for_update=True)
             if row is None:  # the organization has too many keys, or another request has just released this one
-                refuse_too_many_keys(session, caller, gateway.clock())
+                make_room(session, caller, gateway.clock())
                 continue
             if row.fingerprint != fingerprint:
                 raise IdempotencyKeyReused("This Idempotency-Key was used for another request. Use a new one.")
@@ -83,17 +85,27 @@ def insert_key(session: Session, caller: Caller, key: str, fingerprint: str, now
     return session.scalar(claimed.returning(IdempotencyKey.key)) is not None
 
 
-def refuse_too_many_keys(session: Session, caller: Caller, now: datetime) -> None:
-    """Raise RateLimited, with the seconds until the oldest key's day is over, if the organization has too many keys."""
+def make_room(session: Session, caller: Caller, now: datetime) -> None:
+    """Forget the oldest refused request if the organization has too many keys. Repeating that one repeats nothing.
+
+    Raise RateLimited, with the seconds until the oldest key's day is over, if none was refused.
+    """
     number, oldest = session.execute(
         select(func.count(), func.min(IdempotencyKey.created_at)).where(*match_live_keys(caller, now))
     ).one()
-    if number >= MAX_KEYS:
+    if number < MAX_KEYS:
+        return
+    was_refused = (IdempotencyKey.status >= HTTPStatus.BAD_REQUEST, IdempotencyKey.change_id.is_(None))
+    refused = select(IdempotencyKey.key).where(*match_live_keys(caller, now), *was_refused)
+    key = session.scalar(refused.order_by(IdempotencyKey.created_at).limit(1))
+    if key is None:
         wait = math.ceil((oldest + KEY_LIFETIME - now).total_seconds())
         raise RateLimited(
             f"The organization has used {MAX_KEYS} idempotency keys within a day. Please try again later.",
             headers={"Retry-After": str(wait)},
         )
+    of_it = (IdempotencyKey.organization_id == caller.organization_id, IdempotencyKey.key == key)
+    session.execute(delete(IdempotencyKey).where(*of_it))
 
 
 def store_answer(gateway: Gateway, caller: Caller, answer: Answer) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.auth import DevelopmentKeys, Principal, TokenVerifier, issue_development_token
 from gateway.errors import Forbidden, Unauthorized
+from gateway.services.plan_changes.admission import UNCOUNTED
 from gateway.services.plan_table.attribution import USAGE
 from tests.support.config import DEVELOPMENT_SECRET, config
 from tests.unit.tokens import CONFIG, VERIFIER, claims, principal_of, refused, token
@@ -90,7 +91,7 @@ def test_a_token_with_wrong_claims_is_refused(wrong: dict[str, Any]) -> None:
     assert refused(token(**wrong)) == "The token is not valid."
 
 
-@pytest.mark.parametrize("subject", [USAGE, f"{USAGE}\0"])
+@pytest.mark.parametrize("subject", [*UNCOUNTED, f"{USAGE}\0"])
 def test_a_token_in_the_name_of_the_gateway_is_refused(subject: str) -> None:
     assert refused(token(sub=subject)) == "The token's subject is reserved."
 

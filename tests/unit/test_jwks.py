@@ -5,6 +5,7 @@ import hmac
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,9 +16,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from gateway import auth
 from gateway.auth import TokenVerifier, issue_development_token
 from gateway.errors import IdentityUnavailable
 from tests.support.config import DEVELOPMENT_SECRET, config
+from tests.support.wait import eventually
 from tests.unit.tokens import CONFIG, HOUR, principal_of, refused, token
 
 SIGNER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -32,6 +35,8 @@ class Provider:
         self.keys: list[dict[str, Any]] = [self.jwk("one")]
         self.requests = 0
         self.answer: bytes | None = None
+        self.answers = threading.Event()
+        self.answers.set()
 
     @staticmethod
     def jwk(kid: str) -> dict[str, Any]:
@@ -47,6 +52,7 @@ def serving() -> Iterator[Provider]:
     class KeysHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             provider.requests += 1
+            provider.answers.wait()
             body = provider.answer or json.dumps({"keys": provider.keys}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -64,6 +70,7 @@ def serving() -> Iterator[Provider]:
         try:
             yield provider
         finally:
+            provider.answers.set()
             server.shutdown()
             thread.join()
 
@@ -175,6 +182,61 @@ def test_cached_keys_outlive_a_short_outage() -> None:
         verifier = provider.verifier()
         principal_of(token(SIGNER, "RS256", kid="one"), verifier)
     assert principal_of(token(SIGNER, "RS256", kid="one"), verifier).subject == "user_1"
+
+
+def test_old_keys_count_for_an_hour_while_no_new_ones_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "KEYS_PAUSE", 0)
+    monkeypatch.setattr(auth, "KEYS_FRESH_FOR", -1)
+    with serving() as provider:
+        verifier = provider.verifier()
+        for number in range(3):
+            principal_of(token(SIGNER, "RS256", kid="one", jti=str(number)), verifier)
+        assert provider.requests == 3
+    assert principal_of(token(SIGNER, "RS256", kid="one"), verifier).subject == "user_1"
+    monkeypatch.setattr(auth, "KEYS_KEPT_FOR", -1)
+    with pytest.raises(IdentityUnavailable):
+        principal_of(token(SIGNER, "RS256", kid="one", jti="last"), verifier)
+
+
+def test_new_key_is_fetched_and_used(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "KEYS_PAUSE", 0)
+    verifier = provider.verifier()
+    principal_of(token(SIGNER, "RS256", kid="one"), verifier)
+    provider.keys = [provider.jwk("two")]
+    principal_of(token(SIGNER, "RS256", kid="two"), verifier)
+    refused(token(SIGNER, "RS256", kid="one", jti="withdrawn"), verifier)
+
+
+def test_known_keys_count_at_once_while_the_provider_hangs(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "KEYS_PAUSE", 0)
+    monkeypatch.setattr(auth, "KEYS_TIMEOUT", 60)
+    verifier = provider.verifier()
+    principal_of(token(SIGNER, "RS256", kid="one"), verifier)
+    provider.answers.clear()
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(refused, token(STRANGER, "RS256", kid="unknown"), verifier)
+        eventually(lambda: provider.requests == 2)
+        for number in range(20):  # each would wait for a minute otherwise
+            refused(token(STRANGER, "RS256", kid=f"unknown_{number}"), verifier)
+            principal_of(token(SIGNER, "RS256", kid="one", jti=str(number)), verifier)
+        assert not waiting.done()
+        provider.answers.set()
+        waiting.result()
+    assert provider.requests == 2
+
+
+def test_without_keys_one_try_is_made_for_all_that_wait(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "KEYS_TIMEOUT", 0.2)
+    provider.answers.clear()
+    verifier = provider.verifier()
+
+    def fail(number: int) -> None:
+        with pytest.raises(IdentityUnavailable):
+            principal_of(token(SIGNER, "RS256", kid="one", jti=str(number)), verifier)
+
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(fail, range(30)))
+    assert provider.requests == 1
 
 
 def test_garbage_is_refused_without_a_call_to_the_provider(provider: Provider) -> None:

@@ -59,10 +59,13 @@ def settle_level(gateway: Gateway, organization_id: str) -> None:
 
 
 def keep_for_quote(gateway: Gateway, organization_id: str) -> None:
-    """Change the quantity if a level waits, and then keep it while a quote that is made now may be valid."""
+    """Change the quantity if a level waits, and then keep it while a quote that is made now may be valid.
+
+    A level that still waits gets no later end, or somebody who asks for quotes again and again would never pay for it.
+    """
     settle_level(gateway, organization_id)
-    reported = update(UsageLevel).where(UsageLevel.organization_id == organization_id)
-    gateway.database.execute(reported.values(quoted_until=gateway.clock() + QUOTE_LIFETIME))
+    settled = update(UsageLevel).where(UsageLevel.organization_id == organization_id, UsageLevel.due_at.is_(None))
+    gateway.database.execute(settled.values(quoted_until=gateway.clock() + QUOTE_LIFETIME))
 
 
 def claim_levels(gateway: Gateway, after: tuple[str, str]) -> list[tuple[str, str]]:
@@ -145,12 +148,14 @@ def note_result(
 def find_earliest_change(level: UsageLevel, end: datetime, changes: int, now: datetime, *, at_once: bool) -> datetime:
     """Return when the quantity may change: not while a quote may be valid, and not before the pause is over.
 
-    Shortly before the period ends, and for a caller that needs the present level, the pause does not count. That holds
-    while Stripe takes more items on the invoice. ``changes`` is how many the period until ``end`` has had.
+    Shortly before the period ends, quotes do not count, because they end with it. Then, and for a caller that needs the
+    present level, the pause does not count either. That holds while Stripe takes more items on the invoice. ``changes``
+    is how many the period until ``end`` has had.
     """
-    if level.quoted_until is not None and level.quoted_until > now:
+    is_ending = now >= end - BEFORE_PERIOD_END
+    if level.quoted_until is not None and level.quoted_until > now and not is_ending:
         return level.quoted_until
-    is_urgent = at_once or now >= end - BEFORE_PERIOD_END
+    is_urgent = at_once or is_ending
     if level.changed_at is None or (is_urgent and changes * ITEMS_PER_CHANGE < MOST_ITEMS):
         return now
     left = max(1, (ENOUGH_ITEMS - changes * ITEMS_PER_CHANGE) // ITEMS_PER_CHANGE)

@@ -8,7 +8,7 @@ from urllib.error import URLError
 import requests
 import stripe
 
-from gateway.auth import PublishedKeys
+from gateway.auth import fetch_keys
 from gateway.config import Config
 from gateway.errors import GatewayError, IdentityUnavailable
 from gateway.services.operations.findings import Finding
@@ -33,7 +33,7 @@ def check_key_server(config: Config) -> Finding:
     if config.jwks_url is None:
         return Finding(ok=True, text="key server: not used, because tokens are for development")
     try:
-        keys = PublishedKeys(config.jwks_url, timeout=TIMEOUT).get_signing_keys(refresh=True)
+        keys = fetch_keys(config.jwks_url, TIMEOUT)
     except IdentityUnavailable as error:
         return Finding(ok=False, text=f"key server: {explain_outage(error)} (GATEWAY_JWKS_URL)")
     return Finding(ok=True, text=f"key server: publishes {len(keys)} keys")

@@ -65,6 +65,20 @@ def test_waiting_level_is_applied_before_a_quote_and_kept_for_it(world: World, p
     assert (follow(world, hours=1), waits(world)) == (1, False)
 
 
+def test_more_quotes_do_not_delay_a_waiting_level(world: World, plus: ApiClient) -> None:
+    report(world, 1)
+    follow(world)
+    plus.ok("POST", "/subscription/preview", plan="free")
+    report(world, 5)
+    [first] = world.rows(UsageLevel)
+    plus.ok("POST", "/subscription/preview", plan="free")
+    assert plus.problem("POST", "/subscription/preview", plan="plus") == (409, "no_change")
+    [waiting] = world.rows(UsageLevel)
+    assert first.quoted_until is not None
+    assert (waiting.quoted_until, waits(world)) == (first.quoted_until, True)
+    assert (follow(world, hours=0.2), follow(world, hours=0.3)) == (1, 5)
+
+
 def test_waiting_level_is_applied_before_a_downgrade(world: World, plus: ApiClient) -> None:
     report(world, 3)
     follow(world)

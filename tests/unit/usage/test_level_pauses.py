@@ -34,3 +34,5 @@ def test_level_waits_for_the_end_of_a_quote_also_if_it_is_urgent() -> None:
     until = BEGIN + timedelta(minutes=15)
     level = UsageLevel(organization_id="org_1", unit="services", value=1, quoted_until=until)
     assert find_earliest_change(level, BEGIN + timedelta(days=30), 0, BEGIN, at_once=True) == until
+    about_to_end = BEGIN + timedelta(minutes=10)  # the quote ends with the period
+    assert find_earliest_change(level, about_to_end, 0, BEGIN, at_once=False) == BEGIN
