@@ -41,7 +41,10 @@ def adopt(*, metadata_key: str | None, file: Path | None, dry_run: bool, migrate
     """
     if metadata_key is not None and file is not None:
         raise click.UsageError("Choose either --from-metadata or --csv.")
-    rows = read_rows(file.read_text(encoding="utf-8-sig").splitlines()) if file is not None else {}
+    try:
+        rows = read_rows(file.read_text(encoding="utf-8-sig").splitlines()) if file is not None else {}
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{file} must be encoded in UTF-8.") from error
     gateway = load_migrated_gateway(calls_stripe=True)
     at = Progress() if dry_run else walk.begin(gateway)
     survey = Survey(gateway, Source(metadata_key=metadata_key or ORGANIZATION_ID, rows=rows))

@@ -18,14 +18,26 @@ RESOLVER = "timeout:1 attempts:1 ndots:1"
 METRICS_ABOVE = 1464  # the metrics' port above the public one, so 9464 for 8000
 
 
+HIGHEST_PORT = 65535
+
+
+def check_port(_context: click.Context, _parameter: click.Parameter, address: str | None) -> str | None:
+    """Return the address. Raise BadParameter if its port cannot exist."""
+    port = (address or "").rpartition(":")[2]
+    if port.isdecimal() and int(port) > HIGHEST_PORT:
+        raise click.BadParameter(f"The port must be at most {HIGHEST_PORT}.")
+    return address
+
+
 @click.command()
-@click.option("--bind", default="127.0.0.1:8000", show_default=True, help="Address and port.")
+@click.option("--bind", default="127.0.0.1:8000", show_default=True, callback=check_port, help="Address and port.")
 @click.option(
     "--metrics-bind",
+    callback=check_port,
     show_default=f"127.0.0.1, {METRICS_ABOVE} above the port of --bind, or below a port from 32768 on",
     help="Address and port of /metrics. Keep it inside your network.",
 )
-@click.option("--workers", default=WORKERS, show_default=True, help="Number of processes.")
+@click.option("--workers", type=click.IntRange(min=1), default=WORKERS, show_default=True, help="Number of processes.")
 @click.option(
     "--threads",
     type=click.IntRange(min=1),

@@ -42,7 +42,13 @@ log = structlog.get_logger()
 
 
 @click.command()
-@click.option("--concurrency", default=4, show_default=True, help="Number of jobs that run at a time.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    help="Number of jobs that run at a time.",
+)
 def worker(concurrency: int) -> None:
     """Process the inbox and the jobs until stopped."""
     gateway = load_gateway(STRIPE, Share.of_worker(concurrency), logging.INFO)

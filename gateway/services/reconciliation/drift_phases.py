@@ -10,6 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from stripe import StripeResponse
 
 from gateway.db.models import Invoice, Organization, PaymentMethod, Subscription
+from gateway.errors import StripeRejected
 from gateway.services.mirror.refresh import retrieve
 from gateway.services.plan_table.derive import PlanState, never_enrolled
 from gateway.services.plan_table.rows import OrganizationRows, load_organization_rows, rank_plans
@@ -19,7 +20,7 @@ from gateway.services.plan_table.writer import derive_plan
 from gateway.services.reconciliation import compare
 from gateway.services.reconciliation.differences import Cause, Difference, Pair, compare_fields
 from gateway.services.runtime import Gateway
-from gateway.stripe_api.client import stripe_call
+from gateway.stripe_api.client import key_refused, stripe_call
 from gateway.stripe_api.events import JsonObject
 from gateway.stripe_api.snapshots import (
     ENDED,
@@ -256,7 +257,9 @@ def compare_each(gateway: Gateway, kind: type[Snapshot], suspects: Collection[st
     for stripe_id in sorted(suspects):
         try:
             snapshot = retrieve(gateway, kind.kind, stripe_id)
-        except UnreadableObject:
+        except (UnreadableObject, StripeRejected) as error:
+            if isinstance(error, StripeRejected) and key_refused(error):  # then Stripe refuses all objects
+                raise
             absent[stripe_id] = Cause.UNREADABLE
             continue
         if snapshot is None:

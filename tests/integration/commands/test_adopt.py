@@ -77,6 +77,14 @@ def test_csv_links_customers(account: World, tmp_path: Path) -> None:
     assert account.plan_row("org_ada").plan == "plus"
 
 
+@pytest.mark.usefixtures("account")
+def test_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "map.csv"
+    file.write_text("customer_id,organization_id\n", encoding="utf-16")
+    result = adopt("--csv", str(file))
+    assert (result.exit_code, "must be encoded in UTF-8" in result.output) == (2, True)
+
+
 def test_own_metadata_count_without_options(account: World) -> None:
     ada = existing_customer(account.stripe, metadata={"organization_id": "org_ada"})
     account.await_deliveries()

@@ -274,3 +274,10 @@ def test_unreadable_subscription_is_reported_and_stops_nothing(settled: World) -
     page.data[0]["status"] = "a new status"
     [found] = drift_phases.compare_listed(settled.gateway, SubscriptionSnapshot, page).differences
     assert (found.cause, found.organization_id, found.healable) == ("unreadable", "org_1", False)
+
+
+def test_subscription_that_stripe_refuses_to_show_stops_nothing(settled: World) -> None:
+    sql(settled, "UPDATE subscriptions SET id = 'sub_1/items'")
+    found = walk_drift(settled)
+    assert ("subscription", "sub_1/items", "unreadable") in {(each.kind, each.stripe_id, each.cause) for each in found}
+    assert settled.rows(Reconciliation)[0].finished_at is not None

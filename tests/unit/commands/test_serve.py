@@ -1,7 +1,9 @@
 """The addresses on which ``gateway serve`` listens."""
 
 import pytest
+from click.testing import CliRunner
 
+from gateway.cli import cli
 from gateway.commands.serve import choose_metrics_address
 
 
@@ -17,3 +19,18 @@ from gateway.commands.serve import choose_metrics_address
 )
 def test_the_metrics_follow_the_public_port(bind: str, address: str) -> None:
     assert choose_metrics_address(bind) == address
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("serve", "--bind", "127.0.0.1:65536"),
+        ("serve", "--metrics-bind", "[::1]:99999"),
+        ("serve", "--workers", "0"),
+        ("serve", "--threads", "0"),
+        ("worker", "--concurrency", "0"),
+    ],
+)
+def test_impossible_port_or_number_is_refused(arguments: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli, arguments)
+    assert (result.exit_code, arguments[1] in result.stderr) == (2, True)
