@@ -161,7 +161,14 @@ def status_gauges(now: Status) -> Iterator[Metric]:
     )
     for cause, number in now.differing_invoices.items():
         differing.add_metric([cause], number)
-    yield from (events, changes, jobs, differing)
+    unfollowed = GaugeMetricFamily(
+        "gateway_levels_not_followed",
+        "Organizations that use more than the quantity they pay for, by why the quantity stays below the level.",
+        labels=["code"],
+    )
+    for code, number in now.unfollowed_levels.items():
+        unfollowed.add_metric([code], number)
+    yield from (events, changes, jobs, differing, unfollowed)
     yield GaugeMetricFamily(
         "gateway_plan_changes_mischarged", "Plan changes charged otherwise than quoted. Alert on any.", now.mischarged
     )

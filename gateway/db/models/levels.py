@@ -16,6 +16,8 @@ class UsageLevel(Base):
         CheckConstraint("value >= 0", name="value"),
         # The worker looks for the levels that wait.
         Index("ix_usage_levels_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        # Each scrape of the metrics counts the levels that the quantity cannot follow.
+        Index("ix_usage_levels_obstacle", "obstacle", postgresql_where=text("obstacle IS NOT NULL")),
     )
 
     # No foreign key. A service may report an organization that the gateway has never seen.
@@ -29,3 +31,5 @@ class UsageLevel(Base):
     """When the quantity last followed the level."""
     quoted_until: Mapped[datetime | None]
     """Until when a quote may be valid. A change of the quantity would make it stale."""
+    obstacle: Mapped[str | None]
+    """Why the quantity stays below the level, as the code of an error or ``max_quantity``. None if it does not."""

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from gateway.catalog import CatalogPlan
 from gateway.config import QUOTE_LIFETIME
 from gateway.db.models import OrganizationPlan, PlanChange, UsageLevel
-from gateway.errors import ChangeInProgress, DatabaseUnavailable, GatewayError, StripeUnavailable
+from gateway.errors import ChangeInProgress, DatabaseUnavailable, ExposureLimit, GatewayError, StripeUnavailable
 from gateway.services.plan_changes.request import change_plan
 from gateway.services.plan_table.attribution import USAGE
 from gateway.services.runtime import Caller, Gateway
@@ -29,6 +29,7 @@ ITEMS_PER_CHANGE = 2
 LEASE = timedelta(minutes=2)
 BEFORE_PERIOD_END = timedelta(minutes=10)
 BATCH = 100
+MOST_UNITS = "max_quantity"  # the obstacle of a level above what the catalogue allows
 WAITING_UNITS = """
     SELECT unit FROM usage_levels WHERE organization_id = %(organization_id)s AND due_at IS NOT NULL
 """
@@ -106,9 +107,11 @@ def follow_level(gateway: Gateway, organization_id: str, unit: str, *, at_once: 
         return
     end = billing.plan_state.current_period_end or now
     quantity = fit_level(gateway.catalog, billing, plan, level.value)
-    if quantity == billing.plan_state.quantity:
-        # A payment raises what the organization may owe, so look again later.
-        note_result(gateway, level, due_at=now + SHORTEST_PAUSE if quantity < level.value else None)
+    if quantity == billing.plan_state.quantity < level.value:
+        code = MOST_UNITS if quantity >= plan.max_quantity else ExposureLimit.code
+        note_obstacle(gateway, level, code)  # a payment raises what the organization may owe
+    elif quantity == billing.plan_state.quantity:
+        note_result(gateway, level, due_at=None)
     elif (earliest := find_earliest_change(level, end, changes, now, at_once=at_once)) > now:
         note_result(gateway, level, due_at=earliest)
     else:
@@ -126,20 +129,30 @@ def change_quantity(gateway: Gateway, level: UsageLevel, plan: CatalogPlan, quan
     except DatabaseUnavailable:
         raise
     except GatewayError as error:
-        log.warning("level_not_followed", organization_id=level.organization_id, code=error.code, quantity=quantity)
-        note_result(gateway, level, due_at=now + SHORTEST_PAUSE)
+        note_obstacle(gateway, level, error.code)
     else:
         is_over = change.state == "applied" and quantity == max(level.value, 1)
         note_result(gateway, level, due_at=None if is_over else now + LEASE, changed_at=now)
 
 
+def note_obstacle(gateway: Gateway, level: UsageLevel, code: str) -> None:
+    """Store and log why the quantity stays below the level. What the organization uses beyond it is not billed."""
+    log.warning("level_not_followed", organization_id=level.organization_id, code=code, level=level.value)
+    note_result(gateway, level, due_at=gateway.clock() + SHORTEST_PAUSE, obstacle=code)
+
+
 def note_result(
-    gateway: Gateway, level: UsageLevel, *, due_at: datetime | None, changed_at: datetime | None = None
+    gateway: Gateway,
+    level: UsageLevel,
+    *,
+    due_at: datetime | None,
+    changed_at: datetime | None = None,
+    obstacle: str | None = None,
 ) -> None:
     """Store when to look again. If another value was reported in the meantime, look at it soon."""
     same = (UsageLevel.organization_id == level.organization_id, UsageLevel.unit == level.unit)
     is_new = UsageLevel.value != level.value
-    values = {"due_at": case((is_new, gateway.clock()), else_=due_at)}
+    values = {"due_at": case((is_new, gateway.clock()), else_=due_at), "obstacle": obstacle}
     gateway.database.execute(
         update(UsageLevel).where(*same).values(**values, changed_at=changed_at or UsageLevel.changed_at)
     )

@@ -22,6 +22,7 @@ from gateway.db.models import (
     PlanChange,
     SalesInquiry,
     StripeBudget,
+    UsageLevel,
     UsageReport,
     WebhookEvent,
 )
@@ -41,6 +42,10 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=15)
 
 # The value is written out, because PostgreSQL's query plan for a parameter might not use the partial index.
 UNMAPPED = select(func.count()).where(OrganizationPlan.requested_plan == text("'unmapped'"))
+# Organizations whose quantity stays below their level, by the reason.
+OBSTACLES = (
+    select(UsageLevel.obstacle, func.count()).where(UsageLevel.obstacle.is_not(None)).group_by(UsageLevel.obstacle)
+)
 MISCHARGED = select(func.count()).where(
     or_(PlanChange.charged != PlanChange.quoted, PlanChange.due_now != PlanChange.quoted_due_now)
 )
@@ -91,6 +96,8 @@ class Status:
     """Plan changes whose charge at Stripe differs from the quote. Any number above 0 needs a person."""
     unmapped: int
     """Organizations whose subscription belongs to no plan of the catalogue. Any number above 0 needs a person."""
+    unfollowed_levels: Mapping[str, int]
+    """Organizations that use more than the quantity they pay for, by why the quantity cannot follow the level."""
     differing_invoices: Mapping[str, int]
     """Invoices of the last month that differ from the charges calculated ahead, by cause. Counted to 100,000."""
     undelivered_inquiries: int
@@ -135,6 +142,7 @@ def load_status(gateway: Gateway) -> Status:
             changes=dict.fromkeys(OPEN_STATES, 0) | changes,
             mischarged=session.scalar(MISCHARGED) or 0,
             unmapped=session.scalar(UNMAPPED) or 0,
+            unfollowed_levels={code: number for code, number in session.execute(OBSTACLES) if code is not None},
             differing_invoices=count_differing(session, gateway),
             undelivered_inquiries=session.scalar(undelivered) or 0,
             receivers=report_receivers(session, gateway.receivers.keys()),

@@ -41,6 +41,7 @@ from gateway.services.plan_changes.execute import run_change
 from gateway.services.plan_changes.leaving import UNANSWERED, begin_change
 from gateway.services.plan_changes.stripe_calls import Step, freeze
 from gateway.services.plan_changes.view import ChangeView, get_change
+from gateway.services.plan_table.attribution import USAGE
 from gateway.services.quotes.token import Terms, read_token, refuse_foreign_token
 from gateway.services.rate_limits.card_testing import check_declines
 from gateway.services.runtime import Caller, Gateway
@@ -222,14 +223,16 @@ def write_intent(
         admitted = admit(session, gateway, caller, command, terms)
         if admitted.billing.customer_id is None:
             raise CustomerMissing("The organization has no customer at Stripe yet.")
-        if policy.Need.CARD in admitted.transition.needs:
+        charge = choose_settlement(
+            gateway.catalog, admitted.billing, admitted.source, admitted.target, admitted.quantity
+        )
+        # What a service has counted is in use already. Without a card it is owed on the billing date all the same.
+        is_counted = caller.actor == USAGE and charge == "on_billing_date"
+        if policy.Need.CARD in admitted.transition.needs and not is_counted:
             usable = payment_methods.is_usable(admitted.billing.payment_method, now)
             policy.check_needs(admitted.transition, card=usable or payment_methods.is_attached(session, method_id))
         if refusal is not None:
             raise refusal
-        charge = choose_settlement(
-            gateway.catalog, admitted.billing, admitted.source, admitted.target, admitted.quantity
-        )
         if charge == "now" and policy.Need.CARD in admitted.transition.needs:
             check_declines(session, gateway, caller.organization_id)
         intent = PlanChange(

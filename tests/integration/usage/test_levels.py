@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from gateway.db.models import PlanChange, PlanHistory, UsageLevel
 from gateway.services.levels.follow import follow_levels
+from gateway.services.operations.status import load_status
 from tests.support.api import ApiClient
 from tests.support.wait import eventually
 from tests.support.world import World
@@ -121,6 +122,55 @@ def test_upgrade_buys_the_level_as_far_as_the_exposure_allows(world: World, api:
     assert (follow(world), waits(world)) == (1, False)
     assert api.ok("PATCH", "/subscription", plan="plus")["quantity"] == 10
     assert waits(world)
+
+
+def obstacle(world: World) -> str | None:
+    """Return why the quantity stays below the level, and check that the status counts it."""
+    [level] = world.rows(UsageLevel)
+    assert load_status(world.gateway).unfollowed_levels == ({level.obstacle: 1} if level.obstacle else {})
+    return level.obstacle
+
+
+def expire_cards(world: World) -> None:
+    with world.gateway.database.transaction() as session:
+        session.execute(text("UPDATE payment_methods SET exp_year = 2020"))
+
+
+@pytest.mark.usefixtures("plus")
+def test_units_in_use_are_billed_also_without_a_usable_card(world: World) -> None:
+    expire_cards(world)
+    report(world, 5)
+    assert (follow(world), obstacle(world)) == (5, None)
+
+
+@pytest.mark.usefixtures("plus")
+def test_level_above_the_exposure_is_counted_until_it_is_followed(world: World) -> None:
+    report(world, 50)
+    assert (follow(world), follow(world, hours=1), obstacle(world)) == (10, 10, "exposure_limit")
+    report(world, 4)
+    assert (follow(world, hours=20), obstacle(world)) == (4, None)
+
+
+def charge_now(world: World) -> World:
+    """Return a world in which Plus charges each change now, as a yearly price does."""
+    plans = (replace(plan, charge="now") if plan.key == "plus" else plan for plan in world.gateway.catalog.plans)
+    return replace(world, gateway=replace(world.gateway, catalog=replace(world.gateway.catalog, plans=tuple(plans))))
+
+
+def test_increase_that_is_charged_now_needs_a_card_that_can_be_charged(world: World, plus: ApiClient) -> None:
+    at_once = charge_now(world)
+    plus.add_card(world.stripe, "pm_card_chargeCustomerFail")
+    report(world, 9)
+    assert (follow(at_once, hours=1), obstacle(world)) == (1, "card_declined")
+    plus.add_card(world.stripe)
+    assert (follow(at_once, hours=10), obstacle(world)) == (9, None)
+
+
+@pytest.mark.usefixtures("plus")
+def test_level_above_what_the_catalogue_allows_is_counted(world: World) -> None:
+    at_once = charge_now(world)
+    report(world, 250)
+    assert (follow(at_once, hours=1), follow(at_once, hours=2), obstacle(world)) == (100, 100, "max_quantity")
 
 
 def test_user_waits_for_a_change_that_follows_a_level(world: World, plus: ApiClient) -> None:
