@@ -164,11 +164,15 @@ def test_idempotency_keys_are_bounded(shipped: Deployment, member: Member) -> No
         INSERT INTO idempotency_keys (organization_id, key, fingerprint, claimed_at, created_at)
         SELECT %s, 'key_' || number, 'fingerprint', now(), now() FROM generate_series(1, 99) AS number
     """
-    shipped.rows(fill, member.organization_id)
-    answers = [member("PATCH", "/subscription", key=f"another_{number}", plan="unknown") for number in range(3)]
-    assert [answer.status_code for answer in answers] == [422, 429, 429]
-    assert 86_000 < int(answers[-1].headers["Retry-After"]) <= 86_400
+    whose = (member.organization_id,)
+    shipped.rows(fill, *whose)
+    for number in range(3):  # each makes room for the next one, because it is refused
+        assert member("PATCH", "/subscription", key=f"another_{number}", plan="unknown").status_code == 422
     keys = "SELECT count(*) FROM idempotency_keys WHERE organization_id = %s"
-    assert shipped.number(keys, member.organization_id) == 100
-    again = member("PATCH", "/subscription", key="another_0", plan="unknown")
+    assert shipped.number(keys, *whose) == 100
+    again = member("PATCH", "/subscription", key="another_2", plan="unknown")
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (422, "true")
+    shipped.rows("UPDATE idempotency_keys SET status = 200 WHERE organization_id = %s AND status = 422", *whose)
+    last = member("PATCH", "/subscription", key="last", plan="unknown")
+    assert last.status_code == 429
+    assert 86_000 < int(last.headers["Retry-After"]) <= 86_400
