@@ -62,8 +62,8 @@ class DevelopmentKeys:
 class PublishedKeys:
     """The identity provider's published keys. An unknown key id makes a thread fetch them again.
 
-    PyJWT's own cache fetches while all threads wait, and again for each unknown key id while the provider hangs.
-    Anybody could so stop the process with some invalid tokens.
+    PyJWT's own cache fetches while all threads wait, and again for each unknown key id while the provider hangs. A few
+    invalid tokens could stop the whole process.
     """
 
     algorithms: Sequence[str] = JWKS_ALGORITHMS
@@ -72,24 +72,29 @@ class PublishedKeys:
         self._url = url
         self._keys: Mapping[str | None, jwt.PyJWK] = {}
         self._fetched_at = self._tried_at = -math.inf
+        self._has_failed = False
         self._fetching = threading.Lock()
 
     def key_for(self, token: str) -> jwt.PyJWK:
-        """Return the key that the token's header names. Raise IdentityUnavailable if no keys can be read."""
+        """Return the key that the token's header names.
+
+        Raise IdentityUnavailable while no keys can be read. An unknown key may then be one of the new keys.
+        """
         kid = jwt.get_unverified_header(token).get("kid")
         if kid not in self._keys or time.monotonic() > self._fetched_at + KEYS_FRESH_FOR:
-            self._fetch_perhaps()
-        if not self._has_keys():
+            self._refresh()
+        key = self._keys.get(kid) if self._has_keys() else None
+        if key is not None:
+            return key
+        if self._has_failed or self._fetching.locked():
             raise IdentityUnavailable("The identity provider's keys cannot be read.")
-        if (key := self._keys.get(kid)) is None:
-            raise jwt.InvalidKeyError("The provider has no such key.")
-        return key
+        raise jwt.InvalidKeyError("The provider has no such key.")
 
     def _has_keys(self) -> bool:
         return time.monotonic() <= self._fetched_at + KEYS_KEPT_FOR
 
-    def _fetch_perhaps(self) -> None:
-        """Fetch the keys unless somebody has just tried. While there are keys, only one thread waits for new ones."""
+    def _refresh(self) -> None:
+        """Fetch the keys, unless a thread tried moments ago. While there are keys, only one thread waits for others."""
         if self._is_too_soon() or not self._fetching.acquire(blocking=not self._has_keys()):
             return
         try:
@@ -101,8 +106,9 @@ class PublishedKeys:
     def _fetch(self) -> None:
         try:
             self._keys = fetch_keys(self._url, KEYS_TIMEOUT)
-            self._fetched_at = time.monotonic()
+            self._fetched_at, self._has_failed = time.monotonic(), False
         except IdentityUnavailable as error:
+            self._has_failed = True
             KEY_SERVER_FAILURES.labels(type(error.__cause__).__name__).inc()
         self._tried_at = time.monotonic()
 
@@ -116,11 +122,10 @@ def fetch_keys(url: str, timeout: float) -> Mapping[str | None, jwt.PyJWK]:
     Raise IdentityUnavailable if there are none. That is a fault of the provider, and not of a token.
     """
     try:
-        found = jwt.PyJWKClient(url, timeout=timeout).get_signing_keys()
+        return {key.key_id: key for key in jwt.PyJWKClient(url, timeout=timeout).get_signing_keys()}
     # PyJWT checks few of the types in the answer, so a wrong one may raise any of these errors.
     except (jwt.PyJWTError, ValueError, TypeError, AttributeError, KeyError, RecursionError, OSError) as error:
         raise IdentityUnavailable("The identity provider's keys cannot be read.") from error
-    return {key.key_id: key for key in found}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,8 @@ WORKERS, THREADS = 2, Config.web_threads
 OPTIONS = ("--no-control-socket", "--access-logfile=-", "--config=python:gateway.gunicorn_hooks")
 # glibc would wait for a dead name server for most of a minute, and no timeout of ours ends that wait.
 RESOLVER = "timeout:1 attempts:1 ndots:1"
-METRICS_ABOVE = 1464  # the metrics' port above the public one, so 9464 for 8000
-
-
 HIGHEST_PORT = 65535
+METRICS_ABOVE = 1464  # the metrics' port above the public one, so 9464 for 8000
 
 
 def check_port(_context: click.Context, _parameter: click.Parameter, address: str | None) -> str | None:

@@ -86,7 +86,7 @@ def insert_key(session: Session, caller: Caller, key: str, fingerprint: str, now
 
 
 def make_room(session: Session, caller: Caller, now: datetime) -> None:
-    """Forget the oldest refused request if the organization has too many keys. Repeating that one repeats nothing.
+    """Forget the oldest refused request if the organization has too many keys. It changed nothing.
 
     Raise RateLimited, with the seconds until the oldest key's day is over, if none was refused.
     """
@@ -104,8 +104,9 @@ def make_room(session: Session, caller: Caller, now: datetime) -> None:
             f"The organization has used {MAX_KEYS} idempotency keys within a day. Please try again later.",
             headers={"Retry-After": str(wait)},
         )
+    # Another request may have evicted the key since, and a third one may have claimed it again. Keep that claim.
     of_it = (IdempotencyKey.organization_id == caller.organization_id, IdempotencyKey.key == key)
-    session.execute(delete(IdempotencyKey).where(*of_it))
+    session.execute(delete(IdempotencyKey).where(*of_it, *was_refused))
 
 
 def store_answer(gateway: Gateway, caller: Caller, answer: Answer) -> None:

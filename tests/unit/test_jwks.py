@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -169,6 +170,7 @@ def test_a_provider_that_is_down_is_unavailable() -> None:
         b'{"keys": [{"kty": 1, "kid": "one"}]}',
         b'{"keys": [{"kty": "RSA", "kid": "one", "n": 1, "e": null}]}',
         b'{"keys": [{"kty": "EC", "kid": "one", "crv": []}]}',
+        b'{"keys": [{"kty": "oct", "kid": ["one"], "k": "c2VjcmV0"}]}',
     ],
 )
 def test_a_provider_that_returns_no_keys_is_unavailable(provider: Provider, answer: bytes) -> None:
@@ -207,22 +209,39 @@ def test_new_key_is_fetched_and_used(provider: Provider, monkeypatch: pytest.Mon
     refused(token(SIGNER, "RS256", kid="one", jti="withdrawn"), verifier)
 
 
-def test_known_keys_count_at_once_while_the_provider_hangs(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+def unavailable(found: str, verifier: TokenVerifier) -> None:
+    with pytest.raises(IdentityUnavailable):
+        principal_of(found, verifier)
+
+
+def test_only_one_thread_waits_while_the_provider_hangs(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "KEYS_PAUSE", 0)
     monkeypatch.setattr(auth, "KEYS_TIMEOUT", 60)
     verifier = provider.verifier()
     principal_of(token(SIGNER, "RS256", kid="one"), verifier)
     provider.answers.clear()
+    provider.keys.append(provider.jwk("two"))
     with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(refused, token(STRANGER, "RS256", kid="unknown"), verifier)
+        waiting = pool.submit(principal_of, token(SIGNER, "RS256", kid="two"), verifier)
         eventually(lambda: provider.requests == 2)
         for number in range(20):  # each would wait for a minute otherwise
-            refused(token(STRANGER, "RS256", kid=f"unknown_{number}"), verifier)
+            unavailable(token(STRANGER, "RS256", kid=f"unknown_{number}"), verifier)
+            unavailable(token(SIGNER, "RS256", kid="two", jti=str(number)), verifier)  # it may be a new key
             principal_of(token(SIGNER, "RS256", kid="one", jti=str(number)), verifier)
         assert not waiting.done()
         provider.answers.set()
-        waiting.result()
+        assert waiting.result().subject == "user_1"
     assert provider.requests == 2
+    principal_of(token(SIGNER, "RS256", kid="two", jti="later"), verifier)
+
+
+def test_unknown_key_is_no_fault_of_the_token_while_the_provider_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "KEYS_PAUSE", 0)
+    with serving() as provider:
+        verifier = provider.verifier()
+        principal_of(token(SIGNER, "RS256", kid="one"), verifier)
+        refused(token(SIGNER, "RS256", kid="two"), verifier)
+    unavailable(token(SIGNER, "RS256", kid="two"), verifier)
 
 
 def test_without_keys_one_try_is_made_for_all_that_wait(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,12 +249,9 @@ def test_without_keys_one_try_is_made_for_all_that_wait(provider: Provider, monk
     provider.answers.clear()
     verifier = provider.verifier()
 
-    def fail(number: int) -> None:
-        with pytest.raises(IdentityUnavailable):
-            principal_of(token(SIGNER, "RS256", kid="one", jti=str(number)), verifier)
-
+    tokens = [token(SIGNER, "RS256", kid="one", jti=str(number)) for number in range(30)]
     with ThreadPoolExecutor(10) as pool:
-        list(pool.map(fail, range(30)))
+        list(pool.map(partial(unavailable, verifier=verifier), tokens))
     assert provider.requests == 1
 
 

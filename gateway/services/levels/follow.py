@@ -62,11 +62,14 @@ def settle_level(gateway: Gateway, organization_id: str) -> None:
 def keep_for_quote(gateway: Gateway, organization_id: str) -> None:
     """Change the quantity if a level waits, and then keep it while a quote that is made now may be valid.
 
-    A level that still waits gets no later end, or somebody who asks for quotes again and again would never pay for it.
+    A further quote does not extend that time. Otherwise, somebody who asks for quotes again and again would never pay
+    for a level that waits.
     """
     settle_level(gateway, organization_id)
-    settled = update(UsageLevel).where(UsageLevel.organization_id == organization_id, UsageLevel.due_at.is_(None))
-    gateway.database.execute(settled.values(quoted_until=gateway.clock() + QUOTE_LIFETIME))
+    now = gateway.clock()
+    is_over = or_(UsageLevel.quoted_until.is_(None), UsageLevel.quoted_until <= now)
+    unquoted = update(UsageLevel).where(UsageLevel.organization_id == organization_id, is_over)
+    gateway.database.execute(unquoted.values(quoted_until=now + QUOTE_LIFETIME))
 
 
 def claim_levels(gateway: Gateway, after: tuple[str, str]) -> list[tuple[str, str]]:
@@ -109,36 +112,40 @@ def follow_level(gateway: Gateway, organization_id: str, unit: str, *, at_once: 
     quantity = fit_level(gateway.catalog, billing, plan, level.value)
     if quantity == billing.plan_state.quantity < level.value:
         code = MOST_UNITS if quantity >= plan.max_quantity else ExposureLimit.code
-        note_obstacle(gateway, level, code)  # a payment raises what the organization may owe
+        note_obstacle(gateway, level, code, is_short=True)  # a payment raises what the organization may owe
     elif quantity == billing.plan_state.quantity:
         note_result(gateway, level, due_at=None)
     elif (earliest := find_earliest_change(level, end, changes, now, at_once=at_once)) > now:
         note_result(gateway, level, due_at=earliest)
     else:
-        change_quantity(gateway, level, plan, quantity)
+        change_quantity(gateway, level, plan, quantity, is_short=quantity > billing.plan_state.quantity)
 
 
-def change_quantity(gateway: Gateway, level: UsageLevel, plan: CatalogPlan, quantity: int) -> None:
+def change_quantity(gateway: Gateway, level: UsageLevel, plan: CatalogPlan, quantity: int, *, is_short: bool) -> None:
     """Change the quantity as a user does, and note the result. A refused change must not stop the caller."""
     now = gateway.clock()
     caller = Caller(organization_id=level.organization_id, actor=USAGE)
     try:
         change = change_plan(gateway, caller, ChangeCommand(plan=plan.key, quantity=quantity))
     except (ChangeInProgress, StripeUnavailable):
-        note_result(gateway, level, due_at=now + LEASE)
+        note_result(gateway, level, due_at=now + LEASE, obstacle=level.obstacle)
     except DatabaseUnavailable:
         raise
     except GatewayError as error:
-        note_obstacle(gateway, level, error.code)
+        note_obstacle(gateway, level, error.code, is_short=is_short)
     else:
         is_over = change.state == "applied" and quantity == max(level.value, 1)
         note_result(gateway, level, due_at=None if is_over else now + LEASE, changed_at=now)
 
 
-def note_obstacle(gateway: Gateway, level: UsageLevel, code: str) -> None:
-    """Store and log why the quantity stays below the level. What the organization uses beyond it is not billed."""
+def note_obstacle(gateway: Gateway, level: UsageLevel, code: str, *, is_short: bool) -> None:
+    """Log why the quantity cannot follow, and look again later.
+
+    If the quantity ``is_short`` of the level, store the reason too. What is used beyond the quantity is not billed.
+    """
     log.warning("level_not_followed", organization_id=level.organization_id, code=code, level=level.value)
-    note_result(gateway, level, due_at=gateway.clock() + SHORTEST_PAUSE, obstacle=code)
+    later = gateway.clock() + SHORTEST_PAUSE
+    note_result(gateway, level, due_at=later, obstacle=code if is_short else None)
 
 
 def note_result(

@@ -85,8 +85,9 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     quantity = command.quantity or (terms.quantity if terms is not None else None)
     if quantity is None or (terms is None and caller.actor != USAGE):
         quantity = choose_quantity(gateway.catalog, billing, target, quantity)
-    present, enrolls = billing.plan_state, command.enroll
-    transition = policy.check_change(gateway.catalog, present, target, quantity, billing.contract, enrolls=enrolls)
+    transition = policy.check_change(
+        gateway.catalog, billing.plan_state, target, quantity, billing.contract, enrolls=command.enroll
+    )
     check_interval(billing, target, interval)
     if trial_plan is not None:
         transition = policy.START_TRIAL

@@ -226,7 +226,7 @@ def write_intent(
         charge = choose_settlement(
             gateway.catalog, admitted.billing, admitted.source, admitted.target, admitted.quantity
         )
-        # What a service has counted is in use already. Without a card it is owed on the billing date all the same.
+        # The units are in use already, and the billing date charges them. So no card is needed now.
         is_counted = caller.actor == USAGE and charge == "on_billing_date"
         if policy.Need.CARD in admitted.transition.needs and not is_counted:
             usable = payment_methods.is_usable(admitted.billing.payment_method, now)

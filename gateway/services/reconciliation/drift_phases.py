@@ -151,6 +151,7 @@ def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, find_unseen: F
             Invoice.id.in_(ids),
             Invoice.status == "open",
             Invoice.attempted,
+            Invoice.amount_remaining > 0,
             Invoice.next_payment_attempt.is_(None),
             or_(Invoice.payment_under_way.is_(True), and_(Invoice.payment_under_way.is_(None), is_decisive)),
         )

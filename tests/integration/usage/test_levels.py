@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from sqlalchemy import text
 
-from gateway.db.models import PlanChange, PlanHistory, UsageLevel
+from gateway.db.models import PaymentMethod, PlanChange, PlanHistory, UsageLevel
 from gateway.services.levels.follow import follow_levels
 from gateway.services.operations.status import load_status
 from tests.support.api import ApiClient
@@ -131,14 +131,11 @@ def obstacle(world: World) -> str | None:
     return level.obstacle
 
 
-def expire_cards(world: World) -> None:
-    with world.gateway.database.transaction() as session:
-        session.execute(text("UPDATE payment_methods SET exp_year = 2020"))
-
-
 @pytest.mark.usefixtures("plus")
-def test_units_in_use_are_billed_also_without_a_usable_card(world: World) -> None:
-    expire_cards(world)
+def test_units_in_use_are_billed_also_without_a_card(world: World) -> None:
+    for card in world.rows(PaymentMethod):
+        world.stripe.v1.payment_methods.detach(card.id)
+    world.settle()
     report(world, 5)
     assert (follow(world), obstacle(world)) == (5, None)
 
@@ -157,20 +154,36 @@ def charge_now(world: World) -> World:
     return replace(world, gateway=replace(world.gateway, catalog=replace(world.gateway.catalog, plans=tuple(plans))))
 
 
+def test_refused_reduction_is_not_counted(world: World, plus: ApiClient) -> None:
+    plus.ok("PATCH", "/subscription", quantity=8)
+    plans = (replace(each, max_quantity=3) if each.key == "plus" else each for each in world.gateway.catalog.plans)
+    smaller = replace(world.gateway, catalog=replace(world.gateway.catalog, plans=tuple(plans)))
+    report(world, 6)
+    assert (follow(replace(world, gateway=smaller), hours=1), obstacle(world)) == (8, None)
+
+
+def test_quote_holds_while_a_level_waits_for_something_else(world: World, plus: ApiClient) -> None:
+    report(world, 50)
+    assert (follow(world), follow(world, hours=1), obstacle(world)) == (10, 10, "exposure_limit")
+    quote = plus.ok("POST", "/subscription/preview", plan="free")
+    report(world, 4)
+    assert plus.ok("PATCH", "/subscription", quote=quote["token"])["state"] == "applied"
+
+
 def test_increase_that_is_charged_now_needs_a_card_that_can_be_charged(world: World, plus: ApiClient) -> None:
-    at_once = charge_now(world)
+    charging = charge_now(world)
     plus.add_card(world.stripe, "pm_card_chargeCustomerFail")
     report(world, 9)
-    assert (follow(at_once, hours=1), obstacle(world)) == (1, "card_declined")
+    assert (follow(charging, hours=1), obstacle(world)) == (1, "card_declined")
     plus.add_card(world.stripe)
-    assert (follow(at_once, hours=10), obstacle(world)) == (9, None)
+    assert (follow(charging, hours=10), obstacle(world)) == (9, None)
 
 
 @pytest.mark.usefixtures("plus")
 def test_level_above_what_the_catalogue_allows_is_counted(world: World) -> None:
-    at_once = charge_now(world)
+    charging = charge_now(world)
     report(world, 250)
-    assert (follow(at_once, hours=1), follow(at_once, hours=2), obstacle(world)) == (100, 100, "max_quantity")
+    assert (follow(charging, hours=1), follow(charging, hours=2), obstacle(world)) == (100, 100, "max_quantity")
 
 
 def test_user_waits_for_a_change_that_follows_a_level(world: World, plus: ApiClient) -> None:

@@ -114,9 +114,10 @@ function payText({ next_payment_attempt: next }, amount, method) {
   return next ? `${sentence} ${t("invoice.next", { date: shortDate(next) })}` : sentence;
 }
 
-// Whether two states of the plan would look alike, such as before and after a renewal.
-const isSame = ({ plan: one }, other) =>
-  other && ["plan", "quantity", "standing", "status"].every((each) => one[each] === other.plan[each]);
+// Whether a state looks like the one before, as after a renewal, or once Stripe has made the move from a plan.
+const isSame = ({ plan: one, actor }, older) =>
+  older && ["plan", "quantity", "standing", "status"].every((each) => one[each] === older.plan[each]) &&
+  (actor?.type !== "user" || one.requested_plan !== older.plan.requested_plan);
 
 // A state of the plan. The `offer` is missing if the plan is no longer in the catalogue.
 function entry({ plan: state, actor, recorded_at: time }, offer) {

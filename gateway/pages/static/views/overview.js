@@ -36,8 +36,8 @@ export async function overview() {
 
 // Whether the next invoice may still bill another plan, which the organization left in this period.
 function hasJustLeft({ current_period: period, requested_plan: now }, entries) {
-  const isRecent = period && entries.length > 0 && Date.parse(entries[0].recorded_at) >= Date.parse(period.start);
-  return isRecent && entries.some(({ plan }) => plan.requested_plan !== now);
+  const isRecent = ({ recorded_at: time }) => Date.parse(time) >= Date.parse(period.start);
+  return period && entries.some((each, place) => isRecent(each) && (entries[place + 1]?.plan.requested_plan ?? now) !== now);
 }
 
 const nameOf = (offers, key) => offers.data.find((each) => each.key === key)?.name ?? key;

@@ -96,7 +96,8 @@ async function review(details, offer, billed, here, isSwitch) {
     const refused = (problem) =>
       problem.quote ? show(problem.quote, explain(problem)) : problems.replaceChildren(explain(problem, quoteAgain));
     const sentence = chargeSentence(quote, details.payment_method.label);
-    const isTooMuch = quote.quantity > Math.max(quote.max_quantity, isCurrent ? details.quantity : 0);
+    const isReduced = offer.action === "downgrade" || (isCurrent && !isSwitch && quote.quantity <= details.quantity);
+    const isTooMuch = !isReduced && quote.quantity > quote.max_quantity;
     if (isTooMuch) problems.append(explain({ code: "exposure_limit", units: unitsText(offer, quote.max_quantity) }));
     const button = !isTooMuch && action(t(isCurrent ? "purchase.confirm" : "purchase.subscribe"), buy, refused);
     place.replaceChildren(
