@@ -196,7 +196,8 @@ class Simulation:
             self.work(*OFTEN, *SELDOM)
             self.run_until(self.clock() + DAY / 2)
         self.network.send_off()
-        while self.network.on_their_way:  # the events of the last second
+        # The events of the last second are still on their way, or the worker looks at them within some seconds.
+        while self.network.on_their_way or self.worker_at < self.clock() + 60:
             self.run_until(self.clock() + 60)
 
     def close(self) -> None:
