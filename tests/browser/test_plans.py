@@ -68,7 +68,7 @@ def test_card_buys_plus_and_cancels_it_at_the_quoted_amounts(visitor: Visitor) -
     assert (reason.feedback, reason.comment) == ("unused", "We come back.")
     assert money(quote["amount_due_on_billing_date"]) == upcoming(stripe, subscription)
     visitor.see("None for now")
-    visitor.see("if nothing changes")  # what is left of Plus is billed on Free
+    visitor.see("if nothing changes")  # the next invoice still bills the usage of Plus
 
 
 def test_upgrade_buys_the_services_that_are_counted(visitor: Visitor) -> None:
