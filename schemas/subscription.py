@@ -32,6 +32,7 @@ CHANGE_ERRORS = (
     "card_declined",
     "billing_address_required",
     "catalog_not_synced",
+    "classic_billing_mode",
     "contact_sales_required",
     "invalid_request",
     "no_change",
@@ -43,6 +44,7 @@ CHANGE_ERRORS = (
     "quote_stale",
     "stripe_rejected",
     "stripe_unavailable",
+    "unpaid_invoice",
 )
 """The codes of the errors with which a change may end."""
 

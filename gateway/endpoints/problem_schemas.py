@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.errors import GatewayError
 from gateway.problems import TITLES
+from schemas.subscription import CHANGE_ERRORS
 
 Json = dict[str, Any]
 
@@ -45,31 +46,23 @@ REQUIRED_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
         "precondition_failed": {"version": {"type": "integer", "description": "the plan's present version"}},
     }
 )
-# A change that Stripe refuses has ended with one of these codes. The same code without a change has no `change_id`.
 OPTIONAL_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
     {
-        "billing_address_required": {"change_id": CHANGE_ID},
-        "card_declined": {"change_id": CHANGE_ID},
-        "catalog_not_synced": {"change_id": CHANGE_ID},
+        # The request may have begun a change that ended with the code.
+        **{code: {"change_id": CHANGE_ID} for code in CHANGE_ERRORS},
         # Without a change, another operation on cards or invoices is in progress.
         "change_in_progress": {"change_id": CHANGE_ID},
-        "contact_sales_required": {"change_id": CHANGE_ID},
         "database_unavailable": {"change_id": CHANGE_ID},
         "evaluation_refused": {"key": {"type": "string"}},
         "invalid_request": {"errors": ERRORS, "change_id": CHANGE_ID},
-        "no_change": {"change_id": CHANGE_ID},
-        "no_immediate_charge": {"change_id": CHANGE_ID},
-        "not_found": {"change_id": CHANGE_ID},
         "payment_method_in_use": {
             "amount": {"type": "integer", "description": "what is still to be charged, in minor units"},
             "currency": {"type": "string"},
             "invoice": {"type": "string", "description": "the unpaid invoice"},
             "billing_date": {"type": "string", "format": "date-time", "description": "of the invoice to come"},
         },
-        "payment_method_required": {"change_id": CHANGE_ID},
         "quote_expired": {"quote": QUOTE},
         "quote_stale": {"quote": QUOTE, "change_id": CHANGE_ID},
-        "stripe_rejected": {"change_id": CHANGE_ID},
     }
 )
 

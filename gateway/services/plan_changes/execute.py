@@ -19,11 +19,9 @@ from gateway.db.queries import among
 from gateway.errors import (
     BillingAddressRequired,
     CardDeclined,
-    CatalogNotSynced,
-    Conflict,
     ContactSalesRequired,
+    DatabaseUnavailable,
     GatewayError,
-    InvalidRequest,
     NoImmediateCharge,
     NotFound,
     PaymentMethodRequired,
@@ -127,7 +125,9 @@ def take_next_step(gateway: Gateway, change_id: str) -> Step | None:
     try:
         with gateway.database.transaction() as session:
             step = freeze_next_step(session, gateway.catalog, change_id, gateway.clock())
-    except (CatalogNotSynced, Conflict, InvalidRequest) as error:  # the state has changed since the request
+    except DatabaseUnavailable:
+        raise
+    except GatewayError as error:  # the state has changed since the request
         end_change(gateway, change_id, "failed", error)
         return None
     failpoint(Failpoint.PARAMETERS_FROZEN)

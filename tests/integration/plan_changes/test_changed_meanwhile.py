@@ -1,5 +1,7 @@
 """Someone edits a subscription at Stripe between a plan change's intent and its call."""
 
+from typing import Any
+
 import pytest
 from stripe import Subscription as StripeSubscription
 
@@ -8,6 +10,8 @@ from gateway.services.plan_changes.execute import finish_change
 from gateway.services.plan_changes.request import write_intent
 from gateway.services.quotes.token import Terms, read_token
 from schemas.changes import ChangeCommand
+from schemas.subscription import CHANGE_ERRORS
+from tests.support.accounts import subscribe
 from tests.support.api import ApiClient
 from tests.support.world import CALLER, World
 
@@ -126,3 +130,22 @@ def test_enterprise_set_by_sales_after_the_intent_is_kept(world: World) -> None:
     change = finish(world, change_id)
     assert (change.state, (change.error or {})["code"]) == ("failed", "contact_sales_required")
     assert (world.plan_row().plan, world.plan_row().quantity) == ("enterprise", 7)
+
+
+@pytest.mark.parametrize(
+    ("terms", "code"),
+    [
+        ({"payment_behavior": "default_incomplete"}, "unpaid_invoice"),
+        ({"billing_mode": {"type": "classic"}}, "classic_billing_mode"),
+    ],
+)
+@pytest.mark.usefixtures("api")
+def test_subscription_that_cannot_be_changed_ends_the_change(world: World, terms: dict[str, Any], code: str) -> None:
+    change_id = die_after_the_intent(world, ChangeCommand(plan="plus", quantity=3))
+    customer = world.rows(Organization)[0].stripe_customer_id or ""
+    world.stripe.v1.subscriptions.cancel(at_stripe(world).id)
+    subscribe(world, customer, **terms)
+    world.settle()
+    change = finish(world, change_id)
+    assert (change.state, (change.error or {})["code"]) == ("failed", code)
+    assert code in CHANGE_ERRORS
