@@ -15,6 +15,8 @@ from environs import Env, EnvError, ValidationError, validate
 from psycopg.conninfo import conninfo_to_dict
 
 STRIPE_KEY = re.compile(r"\A(?:sk|rk)_(?:live|test)_\S+\Z")
+# Browsers get this key, so a secret key must not stand in its place.
+PUBLISHABLE_KEY = re.compile(r"\A(?:pk_(?:live|test)_\S+)?\Z")
 HTTP_URL = re.compile(r"\Ahttps?://[^\s/]+\S*\Z")
 ORIGIN = re.compile(r"\Ahttps?://[a-z0-9.-]+(?::\d+)?\Z")
 WEBHOOK_SECRET = re.compile(r"\Awhsec_\S+\Z")
@@ -132,7 +134,9 @@ class Config:
         stripe_secret_key = env.str(
             "STRIPE_SECRET_KEY", "", validate=matches(STRIPE_KEY, "sk_test_…, sk_live_…, rk_test_… or rk_live_…")
         )
-        stripe_publishable_key = env.str("STRIPE_PUBLISHABLE_KEY", "")
+        stripe_publishable_key = env.str(
+            "STRIPE_PUBLISHABLE_KEY", "", validate=matches(PUBLISHABLE_KEY, "pk_test_… or pk_live_…")
+        )
         webhook_secrets: list[str] = env.list("STRIPE_WEBHOOK_SECRETS", [])
         stripe_api_base = env.str("STRIPE_API_BASE", None, validate=matches(HTTP_URL, "http://… or https://…"))
         calls_per_second = env.int("GATEWAY_STRIPE_CALLS_PER_SECOND", 20, validate=validate.Range(min=1, max=1000))

@@ -104,6 +104,11 @@ def test_an_invalid_stripe_key_is_refused(monkeypatch: pytest.MonkeyPatch, key: 
     assert "STRIPE_SECRET_KEY" in refusal(monkeypatch, GOOD | {"STRIPE_SECRET_KEY": key})
 
 
+@pytest.mark.parametrize("prefix", ["sk_live_", "rk_test_", "pk_", "pk_prod_"])
+def test_a_publishable_key_is_no_other_key(monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+    assert "STRIPE_PUBLISHABLE_KEY" in refusal(monkeypatch, GOOD | {"STRIPE_PUBLISHABLE_KEY": prefix + SECRET})
+
+
 @pytest.mark.parametrize(
     "url",
     [
