@@ -31,6 +31,7 @@ def export_organization(gateway: Gateway, organization_id: str) -> Iterator[Json
     """
     with gateway.database.transaction() as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))  # the reader may wait
         organization = session.get(Organization, organization_id)
         if organization is None:
             raise NotFound(f"There is no organization {organization_id}.")

@@ -2,12 +2,13 @@
 
 import json
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import text
 
 from gateway.cli import cli
-from gateway.services.operations.export import list_tables
+from gateway.services.operations.export import export_organization, list_tables
 from tests.support.api import ApiClient
 from tests.support.world import World
 
@@ -66,6 +67,19 @@ def test_export_has_every_row_and_no_secret(world: World, api: ApiClient) -> Non
     assert "Stripe holds more: the customer cus_" in result.stderr
     assert "org_2" not in result.stdout
     assert "_secret_" not in result.stdout
+
+
+def test_export_waits_for_a_slow_reader(world: World, api: ApiClient) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    with world.gateway.database.transaction() as session:  # the export gets the same connection from the pool
+        session.execute(text("SET idle_in_transaction_session_timeout = '50ms'"))
+    rows = export_organization(world.gateway, "org_1")
+    first = next(rows)
+    with psycopg.connect(world.gateway.config.database_url) as other:
+        other.execute("SELECT pg_sleep(0.3)")
+    assert [first, *rows][-1]["table"] == "webhook_events"
+    with world.gateway.database.transaction() as session:
+        session.execute(text("RESET idle_in_transaction_session_timeout"))
 
 
 def test_each_table_is_exported_or_names_no_organization() -> None:
