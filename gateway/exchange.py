@@ -1,8 +1,9 @@
 """One HTTP request of a connection, and its answer."""
 
+import time
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
-from datetime import datetime
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from gunicorn.http import wsgi
@@ -85,7 +86,7 @@ class Exchange:
         conn.parser.unreader.unread(conn.incoming.request())
         self._request = next(conn.parser)
         self._request._expected_100_continue = False  # noqa: SLF001 - the event loop has sent it
-        self._began = datetime.now()  # noqa: DTZ005 - only the difference counts
+        self._began = time.monotonic()
         self._response, self._environ = wsgi.create(self._request, conn.sock, conn.client, conn.server, worker.cfg)
         self._environ["wsgi.multithread"] = True
         if not may_keep_connections(worker):
@@ -99,7 +100,7 @@ class Exchange:
                 self._response.write(part)
             self._response.close()
         finally:
-            took = datetime.now() - self._began  # noqa: DTZ005 - only the difference counts
+            took = timedelta(seconds=time.monotonic() - self._began)
             self._worker.log.access(self._response, self._request, self._environ, took)
             if hasattr(parts, "close"):
                 parts.close()

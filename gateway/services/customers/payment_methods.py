@@ -4,7 +4,7 @@ The gateway changes a payment method only after Stripe has confirmed whose it is
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import bindparam, func, select
@@ -53,7 +53,7 @@ class ListedPaymentMethod(ShownPaymentMethod):
 class SetupIntent:
     """The values that Stripe.js needs to collect a payment method in the browser."""
 
-    client_secret: str
+    client_secret: str = field(repr=False)
     publishable_key: str
 
 

@@ -71,4 +71,5 @@ def count_on_old_prices(gateway: Gateway) -> int:
     """Return how many running subscriptions have an item at an old price."""
     old = list(find_old_prices(gateway))
     with gateway.database.reading() as session:
-        return len(session.scalars(HOLDERS, {"prices": old}).all())
+        counted = select(func.count()).select_from(HOLDERS.order_by(None).subquery())
+        return session.scalar(counted, {"prices": old}) or 0

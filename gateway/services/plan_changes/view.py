@@ -1,6 +1,6 @@
 """Plan changes as the API shows them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import and_, bindparam, select
@@ -35,7 +35,7 @@ class ChangeView:
     to_plan: str
     quantity: int
     interval: str | None
-    client_secret: str | None
+    client_secret: str | None = field(repr=False)
     error: Json | None
     created_at: datetime
     subscription: PlanDetails

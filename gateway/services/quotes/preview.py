@@ -1,6 +1,6 @@
 """Quote a change. Stripe computes its cost from one second on, and the quote's token buys it at that price."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
@@ -51,7 +51,7 @@ LACKS_ADDRESS = "requires_location_inputs"  # https://docs.stripe.com/api/invoic
 class Quote:
     """What the change costs if the caller confirms it with ``token`` before ``expires_at``. Amounts in minor units."""
 
-    token: str
+    token: str = field(repr=False)
     expires_at: datetime
     proration_date: datetime
     plan: str
