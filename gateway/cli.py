@@ -16,6 +16,7 @@ COMMANDS = MappingProxyType(
         "doctor": "Check settings, database, Stripe, webhook endpoint and workers.",
         "events": "Show and replay the events that came from Stripe.",
         "grants": "Give organizations complimentary plans, and longer trials.",
+        "jobs": "Show background jobs that failed, and run them again.",
         "migrate": "Migrate the database to the newest version.",
         "notifications": "Show and replay the notifications to other systems.",
         "organizations": "Show, export and erase what is known of an organization.",

@@ -17,10 +17,11 @@ def changes() -> None:
 @changes.command("list")
 @click.option("--organization", help="Only the changes of this organization.")
 @click.option("--state", "states", multiple=True, type=click.Choice([*OPEN_STATES, "applied", "failed", "abandoned"]))
+@click.option("--mischarged", is_flag=True, help="Only those that Stripe charged otherwise than quoted.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
-def list_newest(organization: str | None, states: tuple[str, ...], limit: int) -> None:
+def list_newest(*, organization: str | None, states: tuple[str, ...], mischarged: bool, limit: int) -> None:
     """List the newest changes, newest first."""
-    found = list_changes(load_migrated_gateway(), organization, states, limit)
+    found = list_changes(load_migrated_gateway(), organization, states, limit, mischarged=mischarged)
     for change in found:
         click.echo(format_row(change))
     if not found:

@@ -22,6 +22,7 @@ from gateway.db.models.notifications import Notification, ReceiverState
 from gateway.db.models.organizations import Organization, PaymentMethod
 from gateway.db.models.plan_table import (
     FINAL_USAGE,
+    IS_MISCHARGED,
     IS_OPEN,
     MADE_FROM,
     OPEN_STATES,
@@ -40,6 +41,7 @@ from gateway.db.models.usage import UNSENT, UsageEstimate, UsageEvent, UsageRepo
 
 __all__ = [
     "FINAL_USAGE",
+    "IS_MISCHARGED",
     "IS_OPEN",
     "IS_UNPAID",
     "MADE_FROM",

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, bindparam, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, bindparam, or_, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -162,4 +162,5 @@ class PlanChange(Base):
 
 
 # The states are literals in the statement. With parameters, PostgreSQL's prepared plan could not use the partial index.
+IS_MISCHARGED = or_(PlanChange.charged != PlanChange.quoted, PlanChange.due_now != PlanChange.quoted_due_now)
 IS_OPEN = PlanChange.state.in_(bindparam("open_states", OPEN_STATES, expanding=True, literal_execute=True))

@@ -211,7 +211,7 @@ def check_work(now: Status) -> Iterator[Finding]:
     yield Finding(ok=dead == 0, text=f"inbox: {dead} dead events{advice}")
     failed = {task: number for (task, state), number in now.jobs.items() if state == "failed"}
     names = ", ".join(f"{task} ({number})" for task, number in sorted(failed.items()))
-    advice = f": {names}. Look for the traceback in the worker's log." if failed else ""
+    advice = f": {names}. See `gateway jobs list`." if failed else ""
     yield Finding(ok=not failed, text=f"jobs: {sum(failed.values())} failed{advice}")
     advice = ". A live worker retries them within a minute. Start one if none is alive." if now.stalled_jobs else ""
     yield Finding(ok=now.stalled_jobs == 0, text=f"jobs: {now.stalled_jobs} stalled{advice}")

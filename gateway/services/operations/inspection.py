@@ -7,6 +7,7 @@ from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
 from gateway.db.models import (
+    IS_MISCHARGED,
     NEWEST_FIRST,
     Invoice,
     Json,
@@ -41,14 +42,19 @@ INVOICE = ("id", "number", "status", "currency", "total", "amount_paid", "amount
 
 
 def list_changes(
-    gateway: Gateway, organization_id: str | None, states: Collection[str], limit: int
+    gateway: Gateway, organization_id: str | None, states: Collection[str], limit: int, *, mischarged: bool
 ) -> Sequence[PlanChange]:
-    """Return the newest plan changes, of one organization if it is named, and in these states if any is."""
+    """Return the newest plan changes, of one organization if it is named, and in these states if any is.
+
+    If ``mischarged``, return only those for which Stripe charged another amount than was quoted.
+    """
     query = select(PlanChange).order_by(PlanChange.created_at.desc(), PlanChange.id).limit(limit)
     if organization_id is not None:
         query = query.where(PlanChange.organization_id == organization_id)
     if states:
         query = query.where(among(PlanChange.state, states))
+    if mischarged:
+        query = query.where(IS_MISCHARGED)
     with gateway.database.reading() as session:
         return session.scalars(query).all()
 

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import TextClause, func, or_, select, text
+from sqlalchemy import TextClause, func, select, text
 from sqlalchemy.orm import Session
 
 from gateway.db.models import (
+    IS_MISCHARGED,
     IS_OPEN,
     OPEN_STATES,
     UNSENT,
@@ -46,9 +47,7 @@ UNMAPPED = select(func.count()).where(OrganizationPlan.requested_plan == text("'
 OBSTACLES = (
     select(UsageLevel.obstacle, func.count()).where(UsageLevel.obstacle.is_not(None)).group_by(UsageLevel.obstacle)
 )
-MISCHARGED = select(func.count()).where(
-    or_(PlanChange.charged != PlanChange.quoted, PlanChange.due_now != PlanChange.quoted_due_now)
-)
+MISCHARGED = select(func.count()).select_from(PlanChange).where(IS_MISCHARGED)
 # Invoices of the last month that differ from the charges calculated ahead, by what explains the difference.
 DIFFERING = text("""
     SELECT difference ->> 'cause', count(*) FROM (

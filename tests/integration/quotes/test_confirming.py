@@ -14,6 +14,7 @@ from gateway.db.models import Invoice, Organization, PlanChange, Subscription
 from gateway.endpoints.metrics import render
 from gateway.endpoints.request_context import EXTENSION
 from gateway.errors import QuoteExpired
+from gateway.services.operations.inspection import list_changes
 from gateway.services.plan_changes.charge_check import check_charge
 from gateway.services.plan_changes.confirm import confirm_change
 from gateway.services.quotes.preview import Quote, quote_change
@@ -244,6 +245,8 @@ def test_a_charge_that_differs_from_its_quote_is_an_alarm(world: World, api: Api
         check_charge(world.gateway, change["id"])
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["charge_differs_from_quote"]
     assert "gateway_plan_changes_mischarged 1.0" in render(world.gateway).decode()
+    world.api("org_2").ok("POST", "/subscription", plan="free")
+    assert [each.id for each in list_changes(world.gateway, None, (), 10, mischarged=True)] == [change["id"]]
 
 
 def test_change_without_a_quote_is_not_checked(world: World, api: ApiClient) -> None:

@@ -28,6 +28,8 @@ NEEDS = {
     ("grants", "end", "org_1", "--by", "b"): DATABASE,
     ("grants", "extend-trial", "org_1", *WHEN): STRIPE,
     ("grants", "list"): DATABASE,
+    ("jobs", "list"): DATABASE,
+    ("jobs", "retry", "1"): DATABASE,
     ("migrate",): DATABASE,
     ("notifications", "list"): DATABASE,
     ("notifications", "receivers", "add", "konnect", "https://konnect.example"): ("GATEWAY_RECEIVERS",),
