@@ -100,7 +100,10 @@ class GatewayWorker(ThreadWorker):
         answered.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Handle what has happened, then give the deliveries to their thread. Those that arrive meanwhile follow."""
+        """Handle what has happened, then give the deliveries to their thread.
+
+        Deliveries that arrive during a group form the next one.
+        """
         super().wait_for_and_dispatch_events(timeout)
         if self.is_delivering:
             return
@@ -236,8 +239,8 @@ class GatewayWorker(ThreadWorker):
     def handle_deliveries(self, group: Sequence[Connection]) -> list[bool]:
         """Answer deliveries in their thread. One commit stores all of them.
 
-        An answer must be taken at once, because the other deliveries wait for it. It always fits into the socket's
-        buffer, unless the client does not read its answers.
+        A client must take its answer immediately, because the other deliveries wait for it. The answer always fits into
+        the socket's buffer, unless the client does not read its answers.
         """
         exchanges = [Exchange(self, conn, send_timeout=0) for conn in group]
         for each in exchanges:

@@ -10,7 +10,7 @@ WEB_ADDRESS = validate.Regexp(
 
 
 class OpenPortalSchema(InputSchema):
-    """Open the portal."""
+    """The body of a request for the portal."""
 
     return_url = fields.String(
         required=True,

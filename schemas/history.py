@@ -11,7 +11,7 @@ from schemas.terms import ReturnedPaymentSchema
 
 
 class HistoryQuerySchema(InputSchema):
-    """Select a page of entries, or the one entry in force at a time."""
+    """The query for a page of entries, or for the one entry in force at a time."""
 
     limit = fields.Integer(load_default=10, validate=validate.Range(min=1, max=100))
     starting_after = fields.Integer(

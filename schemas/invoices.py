@@ -6,7 +6,7 @@ from schemas.fields import STRIPE_ID, Currency, InputSchema, OutputSchema, one_o
 
 
 class InvoiceQuerySchema(InputSchema):
-    """Select a page."""
+    """The query for a page of invoices."""
 
     limit = fields.Integer(load_default=10, validate=validate.Range(min=1, max=100))
     starting_after = fields.String(

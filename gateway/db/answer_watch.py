@@ -56,7 +56,7 @@ class AnswerWatch:
                 self.end(connection)
                 continue
             seconds[0] += 1
-            if seconds[0] == LIMIT and self._seconds.get(connection) is seconds:  # nobody has returned it meanwhile
+            if seconds[0] == LIMIT and self._seconds.get(connection) is seconds:  # the connection is still in use
                 log.warning("database_silent", seconds=LIMIT)
                 hang_up(connection)
 

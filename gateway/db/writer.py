@@ -12,7 +12,8 @@ from gateway.errors import DatabaseUnavailable
 
 # Every request that writes waits for the statement in progress, so a locked table would soon hold all threads.
 LOCK_TIMEOUT = "SET lock_timeout = '2s'"
-# After a statement that waited in vain, until one succeeds. Otherwise the requests would arrive faster than they fail.
+# The timeout after a statement failed on a lock, until one succeeds. With the longer one, requests would arrive faster
+# than they fail.
 SHORT_TIMEOUT = "SET lock_timeout = '100ms'"
 Parameter: TypeAlias = bytes | None  # PostgreSQL's text of a value, raw bytes for the binary format, or NULL
 

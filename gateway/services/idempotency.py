@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Answer:
-    """Hold the answer to the first request. ``body`` is JSON."""
+    """The answer to the first request. ``body`` is JSON."""
 
     status: int
     location: str | None

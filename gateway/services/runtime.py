@@ -16,7 +16,7 @@ from gateway.stripe_api.gate import Gate
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway:
-    """Hold one process's configuration, database, Stripe client and catalogue."""
+    """One process's configuration, database, Stripe client and catalogue."""
 
     config: Config
     database: Database
@@ -32,7 +32,7 @@ class Gateway:
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Identify the user of a request. Only the bearer token decides the organization, never the request body."""
+    """The user of a request. Only the bearer token decides the organization, never the request body."""
 
     organization_id: str
     actor: str

@@ -2,7 +2,7 @@
 
 
 class MonotonicClock:
-    """Return the seconds in ``now``, as ``time.monotonic`` does."""
+    """Returns the seconds in ``now``, as ``time.monotonic`` does."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -1,4 +1,7 @@
-"""The tables. Constraints enforce the invariants that a race could break, and each has a comment with its reason."""
+"""The tables. Constraints enforce the invariants that a race or a mistake could break.
+
+A comment gives the reason of each check and of each unique index.
+"""
 
 from gateway.db.models.base import Base, Json, Mirrored
 from gateway.db.models.billing import (

@@ -13,7 +13,7 @@ class Subscription(Mirrored):
 
     __tablename__ = "subscriptions"
     __table_args__ = (
-        Index(None, "organization_id"),
+        Index(None, "organization_id"),  # each merge and each request reads an organization's subscriptions
         CheckConstraint(
             "status IN ('incomplete', 'incomplete_expired', 'trialing', 'active', 'past_due', 'canceled',"
             " 'unpaid', 'paused')",
@@ -60,7 +60,7 @@ class Invoice(Mirrored):
 
     __tablename__ = "invoices"
     __table_args__ = (
-        Index(None, "organization_id", "created"),
+        Index(None, "organization_id", "created"),  # lists an organization's invoices, newest first
         # Every merge reads an organization's unpaid invoices, and nearly all invoices are paid.
         Index("ix_invoices_unpaid", "organization_id", postgresql_where=text("status IN ('open', 'uncollectible')")),
         # Each scrape of the metrics counts the invoices that differ from the charges calculated ahead.
@@ -91,7 +91,7 @@ class Invoice(Mirrored):
     currency: Mapped[str]
     total: Mapped[int]
     taxes: Mapped[int | None]
-    """The taxes that the total contains. None until Stripe has shown the invoice to a release that keeps them."""
+    """The taxes that the total contains. None in a row that no merge has written since migration 0024."""
     amount_due: Mapped[int]
     amount_paid: Mapped[int]
     amount_remaining: Mapped[int]
@@ -146,7 +146,7 @@ class Charge(Mirrored):
 
     __tablename__ = "charges"
     __table_args__ = (
-        Index(None, "organization_id"),
+        Index(None, "organization_id"),  # each merge reads the returned payments of its organizations
         # An unknown state would not stop the next purchase.
         CheckConstraint("dispute IN ('open', 'lost')", name="dispute"),
     )
@@ -178,6 +178,6 @@ class UpcomingInvoice(Mirrored):
     currency: Mapped[str]
     billing_date: Mapped[datetime]
     total: Mapped[int | None]
-    """The total before the customer's balance. None in a row that an earlier release wrote."""
+    """The total before the customer's balance. None in a row that no merge has written since migration 0025."""
     lines: Mapped[list[Json] | None]
     """The lines, as in ``Invoice``."""

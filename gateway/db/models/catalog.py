@@ -27,7 +27,7 @@ class Price(Mirrored):
         # for a moment both prices have the key.
         Index("ix_prices_lookup_key", "lookup_key"),
         Index("ix_prices_product_id", "product_id"),
-        CheckConstraint("unit_amount >= 0", name="unit_amount"),
+        CheckConstraint("unit_amount >= 0", name="unit_amount"),  # never negative at Stripe
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

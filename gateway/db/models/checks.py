@@ -1,4 +1,4 @@
-"""The results of the periodic checks that call Stripe, such as the one of the webhook endpoint."""
+"""The last results of checks, for processes that did not make them."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from gateway.db.models.base import Base
 
 
 class Check(Base):
-    """The last result of a check that calls Stripe. A readiness request reads it and need not call Stripe."""
+    """The last result of a check, for processes that did not make it."""
 
     __tablename__ = "checks"
 

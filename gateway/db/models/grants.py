@@ -27,6 +27,7 @@ class Grant(Base):
         Index("ix_grants_due", "until", postgresql_where=text("ended_at IS NULL")),  # read by the job each minute
         # A grant that ends before it begins would never be shown, but would still block another one.
         CheckConstraint("until > created_at", name="until"),
+        # A running grant that names who ended it would look ended to operators.
         CheckConstraint("ended_by IS NULL OR ended_at IS NOT NULL", name="ended"),
     )
 

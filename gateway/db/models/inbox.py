@@ -1,4 +1,7 @@
-"""The inbox. It keeps every acknowledged webhook event as it arrived."""
+"""The inbox.
+
+It keeps each acknowledged event, without client secrets, and without the payload of a type that has no handler.
+"""
 
 from datetime import datetime
 
@@ -23,11 +26,13 @@ class WebhookEvent(Base):
     __table_args__ = (
         # The drain would never find an event in an unknown state.
         CheckConstraint("state IN ('pending', 'failed', 'done', 'ignored', 'rejected', 'dead')", name="state"),
+        # The metrics count the events of the source ``gap`` as never delivered. They would overlook another source.
         CheckConstraint("source IN ('webhook', 'gap')", name="source"),
         # Operators and metrics look for events that Stripe never delivered. Partial, because these are very few.
         Index("ix_webhook_events_gap", "received_at", postgresql_where=text("source = 'gap'")),
         # The drain looks for due events. Partial, so that the index stays small however many events are stored.
         Index("ix_webhook_events_due", "next_attempt_at", postgresql_where=text("state IN ('pending', 'failed')")),
+        # Operators and the drift walk look for the events about an object.
         Index(None, "object_id"),
         # Pruning and operators look for events by time. With one index, pruning would scan the pruned events each time.
         Index("ix_webhook_events_kept", "received_at", postgresql_where=text("payload IS NOT NULL")),
@@ -50,7 +55,10 @@ class WebhookEvent(Base):
     livemode: Mapped[bool]
     account: Mapped[str | None]
     payload: Mapped[bytes | None]
-    """The raw bytes. jsonb would refuse a NUL or a lone surrogate, which Stripe may send. None after pruning."""
+    """The raw bytes. jsonb would refuse a NUL or a lone surrogate, which Stripe may send.
+
+    None after pruning, and for a type without a handler.
+    """
     source: Mapped[str] = mapped_column(server_default="webhook")
     """``webhook`` for a signed delivery. ``gap`` for an event from Stripe's list that no delivery has brought yet."""
     state: Mapped[str] = mapped_column(server_default="pending")

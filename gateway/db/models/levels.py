@@ -13,7 +13,7 @@ class UsageLevel(Base):
 
     __tablename__ = "usage_levels"
     __table_args__ = (
-        CheckConstraint("value >= 0", name="value"),
+        CheckConstraint("value >= 0", name="value"),  # the interface refuses less, so less is our own mistake
         # The worker looks for the levels that wait.
         Index("ix_usage_levels_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         # Each scrape of the metrics counts the levels that the quantity cannot follow.

@@ -27,7 +27,7 @@ class Notification(Base):
             postgresql_where=text("delivered_at IS NULL"),
         ),
         Index(None, "created_at"),  # the newest are listed, and the oldest are deleted
-        CheckConstraint("attempts >= 0", name="attempts"),
+        CheckConstraint("attempts >= 0", name="attempts"),  # a negative number would choose a wrong wait
         # A delivered notification with another attempt due would be delivered twice.
         CheckConstraint("delivered_at IS NULL OR next_attempt_at IS NULL", name="delivered"),
     )
@@ -59,7 +59,7 @@ class ReceiverState(Base):
 
     __tablename__ = "receiver_states"
     __table_args__ = (
-        CheckConstraint("failures >= 0", name="failures"),
+        CheckConstraint("failures >= 0", name="failures"),  # a negative number would delay the next pause
         # Without the time of the first failure, ``gateway doctor`` could not say how long the receiver has failed.
         CheckConstraint("(failures = 0) = (failing_since IS NULL)", name="failing"),
         # A receiver that answers must not stay paused.

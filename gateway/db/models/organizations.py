@@ -40,7 +40,7 @@ class PaymentMethod(Mirrored):
     """A payment method as Stripe describes it. A detached one keeps its row, or a late event could bring it back."""
 
     __tablename__ = "payment_methods"
-    __table_args__ = (Index(None, "organization_id"),)
+    __table_args__ = (Index(None, "organization_id"),)  # lists what an organization has on file
 
     id: Mapped[str] = mapped_column(primary_key=True)
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"))

@@ -18,10 +18,14 @@ FINAL_USAGE = "final_usage"
 
 
 class OrganizationPlan(Base):
-    """A row of the plan table. It says which plan one organization is on. The merge and grants write it."""
+    """A row of the plan table, which says which plan one organization is on.
+
+    The merge, grants, downgrades and rebuilds write it.
+    """
 
     __tablename__ = "organization_plans"
     __table_args__ = (
+        # A reader would not know whether an unknown standing suspends the organization.
         CheckConstraint("standing IN ('good', 'grace', 'suspended')", name="standing"),
         # The plan that a grant gives is shown until a moment, so one without the other would last for ever or never.
         CheckConstraint("(granted_plan IS NULL) = (granted_until IS NULL)", name="granted"),
@@ -66,6 +70,7 @@ class PlanHistory(Base):
     __table_args__ = (
         # unique, because two concurrent merges must not both record the same version
         Index(None, "organization_id", "version", unique=True),
+        # The interface documents these values, and its clients know no others.
         CheckConstraint("actor_type IN ('user', 'sales', 'stripe', 'system', 'operator', 'usage')", name="actor_type"),
         # An entry with a change names who requested it, and one of a grant may name the operator. No other entry names
         # a person.
@@ -95,11 +100,14 @@ class PlanChange(Base):
 
     __tablename__ = "plan_changes"
     __table_args__ = (
+        # A change in an unknown state would count as ended, so a second change could start beside it.
         CheckConstraint(
             "state IN ('requested', 'processing', 'requires_action', 'applied', 'failed', 'abandoned')", name="state"
         ),
+        # An open change with an end would look finished to operators while it refuses the next change.
         CheckConstraint("(ended_at IS NULL) = (state IN ('requested', 'processing', 'requires_action'))", name="ended"),
-        CheckConstraint("quantity > 0", name="quantity"),
+        CheckConstraint("quantity > 0", name="quantity"),  # the interface refuses less, so less is our own mistake
+        # The catalogue sells by the month and by the year only.
         CheckConstraint("interval IN ('month', 'year')", name="interval"),
         # only a payment in progress needs the secret, and keeping it longer would only risk a leak
         CheckConstraint("client_secret IS NULL OR state = 'requires_action'", name="client_secret"),
@@ -114,6 +122,7 @@ class PlanChange(Base):
             unique=True,
             postgresql_where=text("state IN ('requested', 'processing', 'requires_action')"),
         ),
+        # Each change is admitted by counting the organization's changes of the last hour.
         Index(None, "organization_id", "created_at"),
     )
 

@@ -13,6 +13,7 @@ class Reconciliation(Base):
 
     __tablename__ = "reconciliations"
     __table_args__ = (
+        # No process would resume a run of an unknown kind.
         CheckConstraint("kind IN ('gap', 'drift', 'adoption')", name="kind"),
         # The next run starts where a finished run ended. Without ``until`` it would not know where.
         CheckConstraint("finished_at IS NULL OR until IS NOT NULL", name="finished"),
@@ -33,7 +34,7 @@ class Reconciliation(Base):
     """``object`` in a gap walk, ``phase/object`` in a drift walk, ``digest/phase/object`` in an adoption. The object is
     the last one on the last committed page. The digest is that of the adoption's source."""
     counts: Mapped[Json] = mapped_column(server_default=text("'{}'"))
-    """The number of differences found so far, by class."""
+    """What the run has counted so far, such as objects by phase, and differences by cause and resolution."""
     started_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
@@ -44,7 +45,7 @@ class SeenAtStripe(Base):
 
     __tablename__ = "seen_at_stripe"
 
-    # PostgreSQL deletes these rows together with their run
+    # PostgreSQL deletes these rows together with their run.
     reconciliation_id: Mapped[int] = mapped_column(
         ForeignKey("reconciliations.id", ondelete="CASCADE"), primary_key=True
     )
@@ -63,7 +64,8 @@ class StripeBudget(Base):
     """The rate of calls to Stripe that all processes share. The table has one row."""
 
     __tablename__ = "stripe_budget"
-    # With two rows, the processes would use two budgets and exceed Stripe's rate limit.
+    # With two rows, the processes would use two budgets and exceed Stripe's rate limit. With negative strikes, the
+    # length of the next pause could not be calculated.
     __table_args__ = (CheckConstraint("id = 1", name="one_row"), CheckConstraint("strikes >= 0", name="strikes"))
 
     id: Mapped[int] = mapped_column(primary_key=True, server_default="1", autoincrement=False)

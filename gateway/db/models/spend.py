@@ -32,6 +32,7 @@ class SpendCrossing(Base):
     """
 
     __tablename__ = "spend_crossings"
+    # Entitlements look for the kind ``limit``. A crossing of an unknown kind would not show the limit as reached.
     __table_args__ = (CheckConstraint("kind IN ('alert', 'limit')", name="kind"),)
 
     organization_id: Mapped[str] = mapped_column(ForeignKey("organizations.id"), primary_key=True)

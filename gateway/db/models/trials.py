@@ -11,11 +11,16 @@ TRIAL_END = "trial_end"  # key of ``PlanChange.steps``: when the trial ends that
 
 
 class Trial(Base):
-    """The one trial of an organization. The row stays for ever, even if the customer is deleted at Stripe."""
+    """The one trial of an organization. The row stays, even if the customer is deleted at Stripe.
+
+    Only a change that Stripe refused gives its trial back. Its row is then deleted.
+    """
 
     __tablename__ = "trials"
     __table_args__ = (
+        # The reason tells sales who used the trial up. An unknown one would tell them nothing.
         CheckConstraint("reason IN ('started', 'adopted', 'at_stripe')", name="reason"),
+        # A failed change gives its own trial back. It must find that row, and no trial of another origin.
         CheckConstraint("(reason = 'started') = (change_id IS NOT NULL)", name="change"),
     )
 

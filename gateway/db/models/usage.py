@@ -19,6 +19,7 @@ class UsageEvent(Base):
     """
 
     __tablename__ = "usage_events"
+    # A negative quantity would take back usage that other events reported.
     __table_args__ = (CheckConstraint("quantity >= 0", name="quantity"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -46,10 +47,13 @@ class UsageReport(Base):
     __table_args__ = (
         # The sender would never find a report in an unknown state.
         CheckConstraint("state IN ('open', 'sending', 'sent', 'refused', 'invoiced', 'not_billed')", name="state"),
+        # Operators look up why Stripe refused a report. A reason on another report would look like lost usage.
         CheckConstraint("(reason IS NOT NULL) = (state = 'refused')", name="reason"),
+        # Operators would take a waiting report with an end for a sent one.
         CheckConstraint("(ended_at IS NOT NULL) = (state IN ('sent', 'refused', 'invoiced'))", name="ended"),
         # An event that was added after the report went to Stripe would never be billed. Its transaction fails instead.
         CheckConstraint("sent_quantity IS NULL OR sent_quantity = quantity", name="sent_quantity"),
+        # Each attempt must send the same quantity, so the quantity is fixed before the first one.
         CheckConstraint("(sent_quantity IS NULL) = (state IN ('open', 'not_billed'))", name="sealed"),
         # Usage moves to a later period only. A meter that keeps the last value would take an old one for the present.
         CheckConstraint("moved_to IS NULL OR (moved_to > occurred_at AND aggregation <> 'last')", name="moved_to"),
@@ -57,6 +61,7 @@ class UsageReport(Base):
         Index("ix_usage_reports_due", "next_attempt_at", postgresql_where=UNSENT),
         # Each scrape of the metrics counts the refused ones.
         Index("ix_usage_reports_refused", "ended_at", postgresql_where=text("state = 'refused'")),
+        # The usage page and the spend checks add up an organization's reports of a period.
         Index(None, "organization_id", "starts_at"),
     )
 

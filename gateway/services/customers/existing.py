@@ -112,7 +112,7 @@ def adopt_customer(gateway: Gateway, customer_id: str) -> None:
 
 
 def list_subscriptions(gateway: Gateway, customer_id: str) -> list[SubscriptionSnapshot]:
-    """Return the customer's subscriptions at Stripe, including ended ones."""
+    """Return the customer's newest hundred subscriptions at Stripe, including ended ones."""
     with stripe_call():
         page = gateway.stripe.v1.subscriptions.list({"customer": customer_id, "status": "all", "limit": 100})
     return SubscriptionSnapshot.from_list(page, cause=ADOPTED)

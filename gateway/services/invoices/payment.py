@@ -1,4 +1,4 @@
-"""Pay an unpaid invoice. This is the only part of the invoices that calls Stripe."""
+"""Pay an unpaid invoice."""
 
 from functools import partial
 from typing import TYPE_CHECKING

@@ -1,7 +1,7 @@
 """The charges that Stripe calculates some days before the billing date.
 
 Stripe sends ``invoice.upcoming`` as early as the account's settings say. The gateway promises the charges three days
-ahead. So ``calculate_charges`` refreshes those that no event has brought by then, or that an event brought too early.
+ahead. ``calculate_charges`` refreshes those that no event has brought on that day, or that an event brought too early.
 https://docs.stripe.com/billing/subscriptions/webhooks
 """
 

@@ -10,7 +10,7 @@ FINALIZED = frozenset({"open", "paid", "uncollectible"})
 
 
 class Cause(StrEnum):
-    """Say why an invoice differs from the charges calculated ahead."""
+    """Why an invoice differs from the charges calculated ahead."""
 
     USAGE = "usage"
     """Usage that was reported since."""

@@ -1,4 +1,7 @@
-"""Merge states of Stripe's objects. No other code writes the mirror. Grants and downgrades write the plan table, too.
+"""Merge states of Stripe's objects. No other code writes Stripe's states to the mirror.
+
+An erasure blanks names in the mirror, and the withdrawal of credits marks its invoices. Grants, downgrades and rebuilds
+write the plan table too.
 
 Webhooks, answers, refreshes and reconciliation all end here. The merge locks and reads a batch's rows once, lets
 ``ordering`` place each snapshot, and writes the changes in bulk. All of it runs in the caller's transaction.

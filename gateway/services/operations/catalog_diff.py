@@ -206,7 +206,7 @@ def list_withdrawn(stripe: StripeClient, plan: CatalogPlan, prices: FoundPrices)
 
 
 def archive_price(stripe: StripeClient, price_id: str, lookup_key: str) -> PriceSnapshot:
-    """Archive a price. An earlier release has not noted its lookup key."""
+    """Archive a price, and note its lookup key. A price that another program created does not have the note yet."""
     with stripe_call():
         answer = stripe.v1.prices.update(price_id, {"active": False, "metadata": {SOLD_UNDER: lookup_key}})
     return PriceSnapshot.from_answer(answer, cause=CAUSE)

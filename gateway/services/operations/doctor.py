@@ -105,7 +105,7 @@ def check_tables(gateway: Gateway) -> Iterator[Finding]:
 
 
 def check_stripe(gateway: Gateway, types: Iterable[str]) -> Iterator[Finding]:
-    """Check the key, the clock and the webhook endpoint with Stripe."""
+    """Check the key, the clock, the prices and the webhook endpoint with Stripe."""
     try:
         with stripe_call():
             answer = gateway.stripe.v1.products.list({"limit": 1})

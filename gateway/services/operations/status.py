@@ -34,15 +34,13 @@ from gateway.services.operations.worker_reports import CLOCK, CONNECTION, find_r
 from gateway.services.runtime import Gateway
 
 COUNT_LIMIT = 100_000  # beyond it, the exact number no longer matters
-# The value is written out, because PostgreSQL's query plan for a parameter might not use the partial index.
+# Both values are written out, because PostgreSQL's query plan for a parameter might not use the partial index.
 GAP_EVENTS = select(WebhookEvent.id).where(WebhookEvent.source == text("'gap'")).limit(COUNT_LIMIT).subquery()
 NEVER_DELIVERED = select(func.count()).select_from(GAP_EVENTS)
+UNMAPPED = select(func.count()).where(OrganizationPlan.requested_plan == text("'unmapped'"))
 # A worker that is silent for longer counts as dead. The time is short, because a plan change must end within a minute
 # of its request, even if its worker was killed. If a worker is only slow, its jobs run twice. Every job tolerates that.
 HEARTBEAT_TIMEOUT = timedelta(seconds=15)
-
-# The value is written out, because PostgreSQL's query plan for a parameter might not use the partial index.
-UNMAPPED = select(func.count()).where(OrganizationPlan.requested_plan == text("'unmapped'"))
 # Organizations whose quantity stays below their level, by the reason.
 OBSTACLES = (
     select(UsageLevel.obstacle, func.count()).where(UsageLevel.obstacle.is_not(None)).group_by(UsageLevel.obstacle)

@@ -94,7 +94,7 @@ def change_plan(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Cha
 
 
 def error_of_code(code: str) -> type[GatewayError]:
-    """Return the error class that has the recorded ``code``. An older release may have recorded one that is gone."""
+    """Return the error class that has the recorded ``code``, or GatewayError if no class has it any more."""
     classes = [GatewayError]
     for each in classes:
         classes += each.__subclasses__()

@@ -34,9 +34,9 @@ class PlanState:
     leaving: bool = False
 
     def at(self, moment: datetime, floor: str) -> Self:
-        """Return the state at ``moment``, without a grant that is over by then.
+        """Return the state at ``moment``, without a grant that has ended.
 
-        A job ends the grant in the plan table. It may be late, and the organization must get nothing extra meanwhile.
+        A job ends the grant in the plan table, and may be late.
         """
         if self.granted_until is None or moment < self.granted_until:
             return self

@@ -50,7 +50,7 @@ log = structlog.get_logger()
 
 
 class Priority(Enum):
-    """Name who calls Stripe. The value is how far ahead the rate may be used up when a call starts. None means any."""
+    """Who calls Stripe. The value is how far ahead the rate may be used up when a call starts. None means any."""
 
     USER = None
     REFRESH = timedelta(seconds=0.5)
@@ -74,7 +74,7 @@ def calling_as(priority: Priority) -> Iterator[None]:
 
 
 class Budget:
-    """Meter the calls of the Stripe client, which calls ``acquire`` before each one and ``limited`` after a 429."""
+    """Meters the calls of the Stripe client, which calls ``acquire`` before each one and ``limited`` after a 429."""
 
     LONGEST_WAIT = timedelta(seconds=2)
     """The longest wait of a refresh. A longer one would keep one of the worker's few threads from the inbox."""

@@ -16,7 +16,7 @@ from gateway.services.rate_limits.rows import RowLimit
 
 
 class RouteClass(StrEnum):
-    """Name what a request of a route costs."""
+    """What a request of a route costs."""
 
     READ = "read"
     """Reads only our own tables."""
@@ -37,7 +37,7 @@ class RouteClass(StrEnum):
 
 
 class Dimension(StrEnum):
-    """Name whose requests a limit counts."""
+    """Whose requests a limit counts."""
 
     ORGANIZATION = "organization"
     USER = "user"

@@ -176,8 +176,8 @@ def resolve(gateway: Gateway, difference: Difference, *, dry_run: bool) -> Diffe
 def heal(gateway: Gateway, difference: Difference) -> Difference:
     """Refresh the object from Stripe and return the difference with its resolution.
 
-    If the merge queued another refresh, that job (``refresh_or_queue_again``) continues and the difference is left to
-    it. Raise StripeUnavailable. The cursor then stays, and the next walk compares the page again.
+    If the merge queued another refresh, ``refresh.run_refresh_job`` continues, and the difference is left to it. Raise
+    StripeUnavailable. The cursor then stays, and the next walk compares the page again.
     """
     try:
         if difference.cause is Cause.UNLINKED_CUSTOMER:

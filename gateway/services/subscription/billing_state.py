@@ -1,4 +1,4 @@
-"""An organization's billing state, and the update that changes it. The quote and the change share both."""
+"""An organization's billing state. The quote and the change share it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -47,7 +47,7 @@ class ReturnedPayment:
 
 @dataclass(frozen=True, kw_only=True)
 class BillingState:
-    """Hold an organization's plan, its subscription if it has not ended, and what a change depends on."""
+    """An organization's plan, its subscription if it has not ended, and what a change depends on."""
 
     plan_state: PlanState
     plan_version: int

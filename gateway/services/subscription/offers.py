@@ -34,7 +34,7 @@ class MeteredOffer:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOffer:
-    """Describe a plan and the action of the button beside it."""
+    """A plan and the action of the button beside it."""
 
     key: str
     name: str

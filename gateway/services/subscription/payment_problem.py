@@ -23,7 +23,7 @@ UNPAID_INVOICES = Prepared(
 
 
 class Reason(StrEnum):
-    """Say why an invoice is unpaid, from the most urgent to the least."""
+    """Why an invoice is unpaid, from the most urgent to the least."""
 
     RETRIES_ENDED = "retries_ended"
     """Stripe will not try again, so the plan is suspended until the organization pays."""

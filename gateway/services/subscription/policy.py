@@ -23,7 +23,7 @@ CONTACT_SALES, PAY_INVOICE, UNAVAILABLE = "contact_sales", "pay_invoice", "unava
 
 
 class Channel(Enum):
-    """Name who makes a change."""
+    """Who makes a change."""
 
     SELF_SERVICE = auto()
     SALES = auto()
@@ -31,7 +31,7 @@ class Channel(Enum):
 
 
 class Need(StrEnum):
-    """Name a condition that must hold before the organization may buy more."""
+    """A condition that must hold before the organization may buy more."""
 
     CARD = "card"
     PAID_UP = "paid_up"
@@ -40,7 +40,7 @@ class Need(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Transition:
-    """Describe a change from one plan to another."""
+    """A change from one plan to another."""
 
     action: str
     channel: Channel = Channel.SELF_SERVICE

@@ -24,7 +24,7 @@ class PlanPrice:
 
     @classmethod
     def of_item(cls, subscription: Subscription, item: dict[str, Any]) -> Self:
-        """Return the price of a mirrored item. An item of an older release has no amount and no interval yet."""
+        """Return the price of a mirrored item. An item that was stored without an interval counts as monthly."""
         return cls(
             id=item["price_id"],
             unit_amount=item.get("unit_amount"),

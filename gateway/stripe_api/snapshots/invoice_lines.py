@@ -13,7 +13,7 @@ PARENTS = frozenset({"invoice_item_details", "subscription_item_details"})
 
 
 class LineKind(StrEnum):
-    """Say what a line bills."""
+    """What a line bills."""
 
     PLAN = "plan"
     """A price of the subscription, in advance."""

@@ -25,7 +25,7 @@ CLICK = replace(CALLER, idempotency_key="click-1")
 
 @dataclass
 class Delays:
-    """Let each call take so many seconds of the gate's clock, in the order of the calls."""
+    """Lets each call take so many seconds of the gate's clock, in the order of the calls."""
 
     clock: MonotonicClock
     seconds: list[float] = field(default_factory=list)

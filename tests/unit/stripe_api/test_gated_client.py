@@ -15,7 +15,7 @@ from tests.support.stripe_answers import stripe_that_answers
 
 @dataclass
 class LateMeter:
-    """Let each attempt begin when a person has waited for nearly as long as they ever do."""
+    """Lets each attempt begin when a person has waited for nearly as long as they ever do."""
 
     clock: MonotonicClock
     attempts: int = 0
