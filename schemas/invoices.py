@@ -24,7 +24,7 @@ class InvoiceSchema(OutputSchema):
     currency = Currency()
     total = fields.Integer()
     taxes = fields.Integer(
-        allow_none=True, metadata={"description": "taxes that the total contains, or null for an old invoice"}
+        allow_none=True, metadata={"description": "taxes that the total contains, or null if unknown"}
     )
     amount_due = fields.Integer()
     amount_paid = fields.Integer()

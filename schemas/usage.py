@@ -137,7 +137,7 @@ class EstimateSchema(OutputSchema):
 
 
 class UsageEstimateSchema(OutputSchema):
-    """The estimated cost of the month."""
+    """The estimate of the next invoice."""
 
     estimate = fields.Nested(
         EstimateSchema, allow_none=True, metadata={"description": "null without a subscription and during a trial"}

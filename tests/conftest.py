@@ -52,7 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spread the files of tests that mostly wait over the run. Other tests use the processors meanwhile."""
+    """Spread the files of tests that mostly wait over the run. Other tests then use the processors."""
     total = Counter(is_waiting(each) for each in items)
     passed: Counter[bool] = Counter()
     place: dict[Path, float] = {}

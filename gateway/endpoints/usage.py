@@ -68,6 +68,6 @@ def show(query: dict[str, date]) -> UsageSeries:
 @limited(RouteClass.STRIPE)
 @blueprint.response(200, UsageEstimateSchema)
 def estimate() -> dict[str, DatedEstimate | None]:
-    """Estimate the cost of the month, as Stripe previews the next invoice. It is kept for five minutes."""
+    """Show what the next invoice would be now, as Stripe previews it. It is kept for five minutes."""
     settle_level(gateway(), caller().organization_id)
     return {"estimate": load_estimate(gateway(), caller().organization_id)}

@@ -67,7 +67,7 @@ def check_plans(world: "Simulation") -> None:
 
 
 def check_quotes(world: "Simulation") -> None:
-    """Check that each change charged what its quote said, unless somebody refunded or edited something meanwhile."""
+    """Check that each change charged what its quote said, unless somebody refunded or edited something in between."""
     query = select(PlanChange, Organization.stripe_customer_id).join(
         Organization, Organization.id == PlanChange.organization_id
     )

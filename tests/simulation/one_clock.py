@@ -50,7 +50,7 @@ class OneClock:
 
 
 class InlineExecutor:
-    """Runs each call at once, in the order of the calls. Threads would run them in any order."""
+    """Runs each call immediately, in the order of the calls. Threads would run them in any order."""
 
     def __init__(self, _threads: int) -> None:
         pass

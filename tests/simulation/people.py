@@ -103,7 +103,7 @@ class People:
         return str(orjson.loads(answer.content)["code"])
 
     def sign_up(self) -> None:
-        """Begin with the trial, on Free, or with a plan at once."""
+        """Begin with the trial, on Free, or with a plan immediately."""
         wanted = self.random.choice(({}, {}, {"plan": "free"}, {"plan": "free"}))
         self.is_enrolled = self.ask("POST", "/subscription", {**wanted, "currency": "usd"}) is not None
         if self.is_enrolled and self.random.random() < 0.7:

@@ -1,4 +1,4 @@
-"""Organizations live for years under one clock. The next thing happens at once, so no time is spent waiting."""
+"""Organizations live for years under one clock. The clock jumps to the next thing, so no time is spent waiting."""
 
 import heapq
 from collections import Counter

@@ -10,7 +10,7 @@ from tests.simulation.plan_costs import round_cents
 from tests.support.json_types import Json
 
 SENT_WITHIN = 86_400
-"""How many seconds usage may need to reach Stripe. If somebody else removes its item by then, it is not billed."""
+"""How many seconds usage may need to reach Stripe. If somebody else removes its item before, it is not billed."""
 
 
 @dataclass(frozen=True)

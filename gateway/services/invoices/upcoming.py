@@ -57,7 +57,7 @@ def build_upcoming_charges(upcoming: UpcomingInvoice | None, next_invoice: datet
 def calculate_charges(gateway: Gateway) -> int:
     """Enqueue the calculation of the charges that are due within three days and unknown or old. Return how many.
 
-    A subscription that ends by then may have no further invoice, so only Stripe's event shows its charges.
+    A subscription that ends before may have no further invoice, so only Stripe's event shows its charges.
     """
     now, billing_date = gateway.clock(), NEXT_INVOICE
     query = (

@@ -1,6 +1,6 @@
 """Bill the usage of a left plan that Stripe had not counted when it removed the metered items.
 
-Stripe makes invoice items of the usage that it has counted by then. It bills none of what it counts later, or of what
+Stripe makes invoice items of the usage that it counted before. It bills none of what it counts later, or of what
 the gateway learns of later. So this compares what Stripe billed with our records, and an invoice item bills the rest.
 https://docs.stripe.com/billing/subscriptions/billing-mode/compare
 """

@@ -1,6 +1,6 @@
 """Record that somebody else moved an organization to the floor plan at Stripe, so that its usage is billed.
 
-The dashboard can do so, or another program. Stripe bills the usage that it has counted by then. Our own changes record
+The dashboard can do so, or another program. Stripe bills the usage that it counted before. Our own changes record
 which items they remove, and ``plan_changes.unbilled_usage`` bills the rest. So this writes such a change afterwards.
 """
 

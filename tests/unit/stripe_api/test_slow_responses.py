@@ -49,7 +49,7 @@ def slow_stripe(*, dripping: str = "", chunked: bool = False) -> Iterator[tuple[
             self.wfile.write(b"0\r\n\r\n" if chunked else b"")
 
         def drips(self, start: bytes) -> bool:
-            """Send the start of a response byte by byte. Return whether the test ended meanwhile."""
+            """Send the start of a response byte by byte. Return whether the test ended before the response did."""
             for byte in start:
                 self.wfile.write(bytes([byte]))
                 if ended.wait(PAUSE):
