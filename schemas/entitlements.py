@@ -39,7 +39,7 @@ class EntitlementsSchema(CurrentPlanSchema):
         fields.Nested(OverLimitSchema), metadata={"description": "the limits whose level is known and exceeded"}
     )
     over_spend_limit = fields.Boolean(
-        metadata={"description": "whether this month's spend has reached the organization's own limit"}
+        metadata={"description": "whether the spend of the period has reached the organization's own limit"}
     )
 
 

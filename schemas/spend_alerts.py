@@ -22,7 +22,7 @@ def limit(**kwargs: Any) -> fields.Integer:
         strict=True,
         validate=AMOUNT,
         allow_none=True,
-        metadata={"description": "minor units; beyond it, the entitlements say `over_spend_limit`"},
+        metadata={"description": "minor units. Beyond it, the entitlements say `over_spend_limit`"},
         **kwargs,
     )
 

@@ -29,7 +29,7 @@ blueprint = Blueprint("invoices", __name__, url_prefix="/v1/invoices", descripti
 @blueprint.arguments(InvoiceQuerySchema, location="query")
 @blueprint.response(200, InvoiceListSchema)
 def list_invoices(query: dict[str, Any]) -> listing.InvoicePage:
-    """List the invoices, newest first. Of the drafts, only those that keep a subscription ``unpaid`` are listed."""
+    """List the invoices, newest first. Of the drafts, only those that keep a subscription `unpaid` are listed."""
     return listing.load_page(gateway(), caller(), limit=query["limit"], starting_after=query.get("starting_after"))
 
 
