@@ -13,7 +13,7 @@ TRIAL_END = "trial_end"  # key of ``PlanChange.steps``: when the trial ends that
 class Trial(Base):
     """The one trial of an organization. The row stays, even if the customer is deleted at Stripe.
 
-    Only a change that Stripe refused gives its trial back. Its row is then deleted.
+    Only a change that ends as ``failed`` gives its trial back. Its row is then deleted.
     """
 
     __tablename__ = "trials"
