@@ -28,6 +28,8 @@ SIGNING_SECRET = re.compile(r"\Awhsec_(?:[A-Za-z0-9+/]{4}){8,22}(?:[A-Za-z0-9+/]
 WEBHOOK_TOLERANCE = timedelta(minutes=5)  # Stripe's default. Here it limits future times too
 WEBHOOK_MAX_BYTES = 256 * 1024
 QUOTE_LIFETIME = timedelta(minutes=15)
+COUNTS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable that names the directory for the counts of all processes. prometheus_client defines it."""
 
 
 ONE_ISSUER = (

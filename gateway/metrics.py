@@ -9,7 +9,7 @@ import os
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from gateway.metrics_listener import COUNTS
+from gateway.config import COUNTS_DIRECTORY
 
 REGISTRY = CollectorRegistry()
 
@@ -61,7 +61,7 @@ LIMITED = Counter(
 
 def render_counts() -> bytes:
     """Return all counts in Prometheus' text format."""
-    if COUNTS not in os.environ:
+    if COUNTS_DIRECTORY not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library has no annotations

@@ -7,12 +7,12 @@ import tempfile
 import click
 from gunicorn.app import wsgiapp
 
-from gateway.config import Config
-from gateway.metrics_listener import COUNTS, LISTENER, listen
+from gateway.config import COUNTS_DIRECTORY, Config
+from gateway.web_server.metrics_listener import LISTENER, listen
 
 # Half of the threads may wait for Stripe at a time. The other half must suffice for webhooks and reads.
 WORKERS, THREADS = 2, Config.web_threads
-OPTIONS = ("--no-control-socket", "--access-logfile=-", "--config=python:gateway.gunicorn_hooks")
+OPTIONS = ("--no-control-socket", "--access-logfile=-", "--config=python:gateway.web_server.gunicorn_hooks")
 # glibc would wait for a dead name server for most of a minute, and no timeout of ours ends that wait.
 RESOLVER = "timeout:1 attempts:1 ndots:1"
 HIGHEST_PORT = 65535
@@ -52,7 +52,7 @@ def serve(bind: str, metrics_bind: str | None, workers: int, threads: int) -> No
     os.environ["GATEWAY_WEB_THREADS"] = str(threads)  # each web process sizes its calls to Stripe by it
     # The directory is new, so the counts start at zero. No module that counts may be imported before, because
     # prometheus_client looks for the directory when it is imported.
-    os.environ[COUNTS] = tempfile.mkdtemp(prefix="gateway-metrics-")
+    os.environ[COUNTS_DIRECTORY] = tempfile.mkdtemp(prefix="gateway-metrics-")
     size = [f"--workers={workers}", f"--threads={threads}"]
     sys.argv = ["gunicorn", *size, f"--bind={bind}", *OPTIONS, "wsgi:app"]
     wsgiapp.run()

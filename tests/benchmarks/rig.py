@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import psutil
 import psycopg
 
-from gateway import metrics_listener
+from gateway.config import COUNTS_DIRECTORY
 from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from gateway.demo.postgres import embedded_postgres
@@ -43,7 +43,7 @@ class Rig:
         """Run gunicorn with ``application`` (``wsgi:app`` is the gateway), and yield its port."""
         port, counts = free_port(), self.logs / f"{application}.metrics"
         counts.mkdir(exist_ok=True)
-        environment = self.environment | {metrics_listener.COUNTS: str(counts)}
+        environment = self.environment | {COUNTS_DIRECTORY: str(counts)}
         with running(gunicorn(application, port), environment, self.logs / f"{application}.log"):
             await_port(port)
             yield port

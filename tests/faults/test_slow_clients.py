@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from gateway.commands.serve import THREADS, WORKERS
-from gateway.gunicorn_hooks import worker_connections
-from gateway.gunicorn_worker import ANSWER_TIMEOUT, REQUEST_TIMEOUT
+from gateway.web_server.gunicorn_hooks import worker_connections
+from gateway.web_server.gunicorn_worker import ANSWER_TIMEOUT, REQUEST_TIMEOUT
 from tests.faults.raw_http import bearer, head
 from tests.support.deployment import Deployment
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from prometheus_client import values
 
-from gateway import cli, gunicorn_hooks
+from gateway import cli
 from gateway.commands import serve, worker
+from gateway.web_server import gunicorn_hooks
 
 preloaded = (serve, gunicorn_hooks, worker)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from gateway.exchange import Connection
-from gateway.gunicorn_worker import GatewayWorker
 from gateway.services.webhooks.endpoint_check import WEBHOOK_PATH
+from gateway.web_server.exchange import Connection
+from gateway.web_server.gunicorn_worker import GatewayWorker
 
 DELIVERY = f"POST {WEBHOOK_PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{{}}".encode()
 

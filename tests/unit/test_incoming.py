@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config import WEBHOOK_MAX_BYTES
-from gateway.incoming import CHUNKED_LIMIT, HEAD_LIMIT, BodyTooLarge, HeadTooLarge, Incoming
+from gateway.web_server.incoming import CHUNKED_LIMIT, HEAD_LIMIT, BodyTooLarge, HeadTooLarge, Incoming
 
 LINE = b"POST /webhooks/stripe HTTP/1.1\r\nHost: x\r\n"
 NEXT = b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.web_listeners import choose_listeners
+from gateway.web_server.web_listeners import choose_listeners
 
 DIES = st.integers(0, 9)  # the place of a worker among the living ones
 

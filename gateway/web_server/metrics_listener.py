@@ -4,8 +4,6 @@ import socket
 
 LISTENER = "GATEWAY_METRICS_LISTENER"
 """The variable in which ``gateway serve`` hands on the number of the socket's file."""
-COUNTS = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable that names the directory for the counts of all processes. prometheus_client defines it."""
 
 
 def listen(address: str) -> socket.socket:

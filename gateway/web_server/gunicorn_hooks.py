@@ -8,19 +8,19 @@ import sys
 import threading
 from typing import Any
 
-from gateway import app, gc_tuning, metrics_server
-from gateway.config import Config, ConfigError
+from gateway import app, gc_tuning
+from gateway.config import COUNTS_DIRECTORY, Config, ConfigError
 from gateway.db.pooler import refuse_pooler
 from gateway.db.session import Database
 from gateway.endpoints.request_context import EXTENSION
-from gateway.metrics_listener import COUNTS
-from gateway.web_listeners import choose_listeners, close_other_listeners, open_listeners
+from gateway.web_server import metrics_server
+from gateway.web_server.web_listeners import choose_listeners, close_other_listeners, open_listeners
 
 preloaded = (
     app  # gunicorn's first process imports the modules, so that its workers need neither time nor memory for them
 )
-worker_class = "gateway.gunicorn_worker.GatewayWorker"
-logger_class = "gateway.access_log.AccessLogger"
+worker_class = "gateway.web_server.gunicorn_worker.GatewayWorker"
+logger_class = "gateway.web_server.access_log.AccessLogger"
 worker_connections = 400  # per process, so that the usual limit of 1024 open files suffices
 limit_request_line = 4094  # bytes
 limit_request_fields = 64
@@ -55,7 +55,7 @@ def when_ready(_server: object) -> None:
 
 def on_exit(_server: object) -> None:
     """Remove the files with the counts of this server's processes."""
-    shutil.rmtree(os.environ[COUNTS], ignore_errors=True)
+    shutil.rmtree(os.environ[COUNTS_DIRECTORY], ignore_errors=True)
 
 
 def post_worker_init(worker: Any) -> None:

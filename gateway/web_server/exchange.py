@@ -11,7 +11,7 @@ from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.http.unreader import Unreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from gateway.incoming import Incoming
+from gateway.web_server.incoming import Incoming
 
 T = TypeVar("T")
 

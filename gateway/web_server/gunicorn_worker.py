@@ -29,9 +29,9 @@ from gunicorn.http.errors import (
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from gateway import problems
-from gateway.exchange import Connection, Exchange
-from gateway.incoming import BodyTooLarge, HeadTooLarge, Incoming, RequestTooSlow
 from gateway.services.webhooks.endpoint_check import WEBHOOK_PATH
+from gateway.web_server.exchange import Connection, Exchange
+from gateway.web_server.incoming import BodyTooLarge, HeadTooLarge, Incoming, RequestTooSlow
 
 REQUEST_TIMEOUT = 15.0  # seconds in which a request must arrive completely
 ANSWER_TIMEOUT = 10.0  # seconds in which a client must take an answer

@@ -18,8 +18,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from gateway.endpoints import metrics
 from gateway.endpoints.request_context import EXTENSION
-from gateway.metrics_listener import LISTENER
 from gateway.services.runtime import Gateway
+from gateway.web_server.metrics_listener import LISTENER
 
 SLOWEST = 5  # seconds that a client may take for its request
 
