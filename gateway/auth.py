@@ -5,7 +5,6 @@ issues them, signed with a shared secret. The configuration allows only one of t
 """
 
 import math
-import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -19,9 +18,8 @@ from marshmallow import ValidationError
 from gateway.config import MISSING, Config, ConfigError, Need
 from gateway.errors import Forbidden, IdentityUnavailable, Unauthorized
 from gateway.metrics import KEY_SERVER_FAILURES
-from schemas.fields import EmailAddress
+from schemas.fields import ORGANIZATION_ID_PATTERN, EmailAddress
 
-ORGANIZATION_ID = re.compile(r"\A[A-Za-z0-9_.:-]{1,128}\Z")
 REQUIRED_CLAIMS = ["exp", "iss", "aud", "sub"]
 # The actors of changes that follow usage, and of those made at Stripe. They pass limits that hold for users.
 RESERVED_SUBJECTS = frozenset({"usage", "stripe"})
@@ -143,7 +141,7 @@ class Principal:
     def require(self, scope: str) -> str:
         """Return the organization that the token names. Raise Forbidden if there is none or ``scope`` is missing."""
         self.require_scope(scope)
-        if self.organization_id is None or not ORGANIZATION_ID.match(self.organization_id):
+        if self.organization_id is None or not ORGANIZATION_ID_PATTERN.fullmatch(self.organization_id):
             raise Forbidden("The token names no organization.")
         return self.organization_id
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gateway.stripe_api.snapshots import ORGANIZATION_ID, Event, Reference, referred
+from gateway.stripe_api.snapshots import ORGANIZATION_ID_KEY, Event, Reference, referred
 from handlers.registry import handles
 
 
@@ -12,5 +12,5 @@ def setup_intent_succeeded(event: Event) -> list[Reference]:
 
     Only the gateway's own setup intents name the organization.
     """
-    ours = ORGANIZATION_ID in (event.object.get("metadata") or {})
+    ours = ORGANIZATION_ID_KEY in (event.object.get("metadata") or {})
     return [replace(each, is_added=ours) for each in referred(event, "payment_method")]

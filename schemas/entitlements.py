@@ -2,11 +2,10 @@
 
 from marshmallow import fields, validate
 
-from schemas.fields import InputSchema, OutputSchema, PlanKey, one_of, utc
+from schemas.fields import ORGANIZATION_ID, InputSchema, OutputSchema, PlanKey, one_of, utc
 from schemas.subscription import STANDINGS, STATUSES
 from schemas.terms import OverLimitSchema
 
-ORGANIZATION_ID = validate.Regexp(r"\A[A-Za-z0-9_.:-]{1,128}\Z", error="Must be the id of an organization.")
 MOST_ORGANIZATIONS = 500
 
 

@@ -1,5 +1,6 @@
 """Fields and base classes that the schemas share."""
 
+import re
 import unicodedata
 from datetime import UTC, datetime
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
 # \A and \Z, because $ accepts a trailing newline. No pattern accepts a NUL, which PostgreSQL's text type refuses.
+ORGANIZATION_ID_PATTERN = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+ORGANIZATION_ID = validate.Regexp(rf"\A{ORGANIZATION_ID_PATTERN.pattern}\Z", error="Must be the id of an organization.")
 STRIPE_ID = validate.Regexp(r"\A[A-Za-z0-9_]{1,255}\Z", error="Must be an id from Stripe.")
 PLAN_KEY = validate.Regexp(r"\A[a-z0-9_]{1,64}\Z", error="Must be the key of a plan.")
 TOKEN = validate.Regexp(r"\A[A-Za-z0-9_.-]{1,4096}\Z", error="Must be a token.")

@@ -4,8 +4,7 @@ from typing import Any
 
 from marshmallow import INCLUDE, Schema, fields
 
-from schemas.entitlements import ORGANIZATION_ID
-from schemas.fields import OutputSchema
+from schemas.fields import ORGANIZATION_ID, OutputSchema
 
 
 class ContextSchema(Schema):

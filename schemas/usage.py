@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 from marshmallow import ValidationError, fields, post_load, validate
 
-from schemas.entitlements import ORGANIZATION_ID
-from schemas.fields import Currency, InputSchema, OutputSchema, one_of, utc
+from schemas.fields import ORGANIZATION_ID, Currency, InputSchema, OutputSchema, one_of, utc
 
 MOST_EVENTS = 1_000
 EVENT_ID = validate.Regexp(r"\A[A-Za-z0-9_.:-]{1,64}\Z", error="Must be an id of at most 64 characters.")

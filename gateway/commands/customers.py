@@ -14,7 +14,7 @@ from gateway.services.adoption.migration import find_classic, migrate_all
 from gateway.services.adoption.survey import Source, Survey, has_plan
 from gateway.services.reconciliation.progress import Progress
 from gateway.services.runtime import Gateway
-from gateway.stripe_api.snapshots import ORGANIZATION_ID
+from gateway.stripe_api.snapshots import ORGANIZATION_ID_KEY
 
 
 @click.group()
@@ -47,7 +47,7 @@ def adopt(*, metadata_key: str | None, file: Path | None, dry_run: bool, migrate
         raise click.UsageError(f"{file} must be encoded in UTF-8.") from error
     gateway = load_migrated_gateway(calls_stripe=True)
     at = Progress() if dry_run else walk.begin(gateway)
-    survey = Survey(gateway, Source(metadata_key=metadata_key or ORGANIZATION_ID, rows=rows))
+    survey = Survey(gateway, Source(metadata_key=metadata_key or ORGANIZATION_ID_KEY, rows=rows))
     with click.progressbar(survey.read(), label="Reading the customers", file=sys.stderr) as pages:
         for _ in pages:
             pass

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import click
 
-from gateway.auth import ORGANIZATION_ID
 from gateway.commands.loading import load_migrated_gateway
 from gateway.db.models import Grant
 from gateway.services.grants import add_grant, end_grant, list_grants
 from gateway.services.plan_changes.longer_trial import extend_trial
+from schemas.fields import ORGANIZATION_ID_PATTERN
 
 OPERATOR = click.option(
     "--by", "operator", envvar="USER", show_envvar=True, required=True, help="Your name, for the history."
@@ -17,7 +17,7 @@ OPERATOR = click.option(
 
 def read_organization(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     """Return the id of an organization. Raise BadParameter if no token could name it."""
-    if value is not None and not ORGANIZATION_ID.match(value):
+    if value is not None and not ORGANIZATION_ID_PATTERN.fullmatch(value):
         raise click.BadParameter("must be the id of an organization")
     return value
 

@@ -11,7 +11,7 @@ from typing import Any
 from gateway.demo.processes import DemoError
 from gateway.demo.stage import Stage, money
 from gateway.demo.story import CALLS, add_card, is_on
-from gateway.stripe_api.snapshots import ORGANIZATION_ID
+from gateway.stripe_api.snapshots import ORGANIZATION_ID_KEY
 from gateway.stripe_api.times import to_unix
 
 ADVANCING_TAKES = 120  # seconds, because a real Stripe account may need a minute
@@ -34,7 +34,7 @@ def join_on_test_clock(stage: Stage) -> str:
     stage.step(f"{stage.organization_id} has a Stripe customer already, on a test clock")
     stage.call("GET", "/subscription")
     clock = stage.stripe.v1.test_helpers.test_clocks.create({"frozen_time": to_unix(datetime.now(UTC))})
-    metadata = {ORGANIZATION_ID: stage.organization_id}
+    metadata = {ORGANIZATION_ID_KEY: stage.organization_id}
     stage.stripe.v1.customers.create({"test_clock": clock.id, "metadata": metadata})
     stage.follow("the gateway adopts the customer", lambda: stage.customer_id() != "", "customer.created")
     return clock.id

@@ -17,12 +17,13 @@ from gateway.services.entitlements.lookup import (
 )
 from gateway.services.rate_limits.table import RouteClass
 from schemas.entitlements import CurrentPlanListSchema, CurrentPlanSchema, EntitlementsSchema, PlansQuerySchema
+from schemas.fields import ORGANIZATION_ID_PATTERN
 
 
 class OrganizationId(BaseConverter):
     """The id of an organization in a path, as a token may name it. Any other path is unknown, so it is 404."""
 
-    regex = r"[A-Za-z0-9_.:-]{1,128}"
+    regex = ORGANIZATION_ID_PATTERN.pattern
 
 
 IN_PATH = path_id("organization_id", "org_1")

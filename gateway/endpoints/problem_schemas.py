@@ -20,7 +20,7 @@ FIELD_ERRORS: Json = {
         ]
     },
 }
-CHANGE_ID: Json = {"type": "string", "description": "the change that failed or is in progress, see `Location`"}
+CHANGE_ID_MEMBER: Json = {"type": "string", "description": "the change that failed or is in progress, see `Location`"}
 QUOTE: Json = {"$ref": "#/components/schemas/Quote"}
 ERRORS: Json = {"$ref": "#/components/schemas/FieldErrors"}
 
@@ -49,12 +49,12 @@ REQUIRED_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
 OPTIONAL_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
     {
         # The request may have begun a change that ended with the code.
-        **{code: {"change_id": CHANGE_ID} for code in CHANGE_ERRORS},
+        **{code: {"change_id": CHANGE_ID_MEMBER} for code in CHANGE_ERRORS},
         # Without a change, another operation on cards or invoices is in progress.
-        "change_in_progress": {"change_id": CHANGE_ID},
-        "database_unavailable": {"change_id": CHANGE_ID},
+        "change_in_progress": {"change_id": CHANGE_ID_MEMBER},
+        "database_unavailable": {"change_id": CHANGE_ID_MEMBER},
         "evaluation_refused": {"key": {"type": "string"}},
-        "invalid_request": {"errors": ERRORS, "change_id": CHANGE_ID},
+        "invalid_request": {"errors": ERRORS, "change_id": CHANGE_ID_MEMBER},
         "payment_method_in_use": {
             "amount": {"type": "integer", "description": "what is still to be charged, in minor units"},
             "currency": {"type": "string"},
@@ -62,7 +62,7 @@ OPTIONAL_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
             "billing_date": {"type": "string", "format": "date-time", "description": "of the invoice to come"},
         },
         "quote_expired": {"quote": QUOTE},
-        "quote_stale": {"quote": QUOTE, "change_id": CHANGE_ID},
+        "quote_stale": {"quote": QUOTE, "change_id": CHANGE_ID_MEMBER},
     }
 )
 

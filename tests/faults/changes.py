@@ -12,7 +12,7 @@ from gateway.auth import issue_development_token
 from gateway.db import jobs
 from gateway.endpoints.request_context import EXTENSION
 from gateway.services.webhooks.wakeup import defer_drain
-from gateway.stripe_api.snapshots import ORGANIZATION_ID
+from gateway.stripe_api.snapshots import ORGANIZATION_ID_KEY
 from gateway.tasks import build_worker
 from tests.support.api import ApiClient
 from tests.support.deployment import Deployment
@@ -108,7 +108,7 @@ def at_stripe(stage: Deployment, organization_id: str) -> Subscription:
 def owner(stripe_object: object) -> str | None:
     """Return the organization that a customer or subscription belongs to, or None."""
     metadata: Json = stripe_object.to_dict()["metadata"]  # type: ignore[attr-defined]  # every SDK object has the method
-    name = metadata.get(ORGANIZATION_ID)
+    name = metadata.get(ORGANIZATION_ID_KEY)
     return str(name) if name is not None else None
 
 

@@ -5,7 +5,7 @@ https://docs.stripe.com/billing/testing/test-clocks
 
 from datetime import datetime, timedelta
 
-from gateway.stripe_api.snapshots import ORGANIZATION_ID
+from gateway.stripe_api.snapshots import ORGANIZATION_ID_KEY
 from gateway.stripe_api.times import to_unix
 from tests.support.visitor import Visitor
 from tests.support.wait import eventually
@@ -25,7 +25,7 @@ class Month:
         self._clock = self._clocks.create({"frozen_time": to_unix(visitor.deployment.gateway.clock())}).id
         visitor.deployment.ok(visitor.organization, "GET", "/subscription")
         visitor.deployment.stripe.v1.customers.create(
-            {"test_clock": self._clock, "metadata": {ORGANIZATION_ID: visitor.organization}}
+            {"test_clock": self._clock, "metadata": {ORGANIZATION_ID_KEY: visitor.organization}}
         )
         eventually(lambda: visitor.deployment.number(ADOPTED, visitor.organization) == 1)
         visitor.subscribe()

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from gateway.auth import ORGANIZATION_ID as VALID_ORGANIZATION
 from gateway.errors import InvalidRequest
+from schemas.fields import ORGANIZATION_ID_PATTERN
 
 CUSTOMER, ORGANIZATION = "customer_id", "organization_id"  # the columns of the CSV file
 
@@ -106,7 +106,7 @@ def decide_links(claims: Claims, readable: Mapping[str, bool], stored: Stored) -
         is_linked = stored.customers.get(organization) == customer
         refusals = {  # the first one that holds is the reason
             Reason.CONTRADICTION: len(organizations) > 1,
-            Reason.INVALID_ORGANIZATION: not VALID_ORGANIZATION.match(organization),
+            Reason.INVALID_ORGANIZATION: not ORGANIZATION_ID_PATTERN.fullmatch(organization),
             Reason.DELETED: organization in stored.deleted,
             Reason.UNKNOWN_CUSTOMER: customer not in readable,
             Reason.OTHER_CUSTOMER: organization in stored.customers and not is_linked,

@@ -16,7 +16,7 @@ from gateway.services.customers.existing import fill_mirror
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import key_refused, stripe_call
-from gateway.stripe_api.snapshots import ORGANIZATION_ID, UnreadableObject
+from gateway.stripe_api.snapshots import ORGANIZATION_ID_KEY, UnreadableObject
 
 PAGE_SIZE = 100
 
@@ -66,7 +66,7 @@ def complete(gateway: Gateway, organization_id: str, customer_id: str) -> None:
     it is harmless. Under a fixed idempotency key, Stripe would repeat a 5xx for a day.
     """
     with calling_as(Priority.RECONCILIATION), suppress(NotFound), stripe_call():  # the customer may be deleted since
-        gateway.stripe.v1.customers.update(customer_id, {"metadata": {ORGANIZATION_ID: organization_id}})
+        gateway.stripe.v1.customers.update(customer_id, {"metadata": {ORGANIZATION_ID_KEY: organization_id}})
     fill_mirror(gateway, customer_id)
     with gateway.database.transaction() as session:
         session.execute(delete(Adoption).where(Adoption.organization_id == organization_id))

@@ -18,14 +18,14 @@ from gateway.services.plan_table.rows import load_plans
 from gateway.services.plan_table.selection import UNMAPPED
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
-from gateway.stripe_api.snapshots import ORGANIZATION_ID, InvoiceSnapshot, SubscriptionSnapshot
+from gateway.stripe_api.snapshots import ORGANIZATION_ID_KEY, InvoiceSnapshot, SubscriptionSnapshot
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """Where the claims come from, besides the metadata that the gateway itself writes."""
 
-    metadata_key: str = ORGANIZATION_ID
+    metadata_key: str = ORGANIZATION_ID_KEY
     rows: Claims = field(default_factory=lambda: MappingProxyType({}))
 
     @property
@@ -75,7 +75,7 @@ class Survey:
             with calling_as(Priority.RECONCILIATION):
                 page = list_customers(self._gateway, cursor)
             for each in page.customers:
-                named = {each.metadata.get(key) for key in (ORGANIZATION_ID, self.source.metadata_key)} - {None, ""}
+                named = {each.metadata.get(key) for key in (ORGANIZATION_ID_KEY, self.source.metadata_key)} - {None, ""}
                 if named or each.id in claims:
                     claims.setdefault(each.id, set()).update(str(name) for name in named)
                     subscriptions = [found.subscription for found in each.subscriptions]

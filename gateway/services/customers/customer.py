@@ -27,7 +27,7 @@ from gateway.services.mirror.created_customers import customer_key_prefix
 from gateway.services.mirror.refresh import merge_snapshots, read_answer
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import answered_failure, refuses, stripe_call
-from gateway.stripe_api.snapshots import ORGANIZATION_ID, CustomerSnapshot
+from gateway.stripe_api.snapshots import ORGANIZATION_ID_KEY, CustomerSnapshot
 from gateway.stripe_api.times import to_unix
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def get_customer_id(gateway: Gateway, caller: Caller) -> str:
 
 def create_customer(gateway: Gateway, organization: Organization) -> StripeCustomer:
     """Create the customer at Stripe under the organization's current idempotency key."""
-    params: CustomerCreateParams = {"metadata": {ORGANIZATION_ID: organization.id}}
+    params: CustomerCreateParams = {"metadata": {ORGANIZATION_ID_KEY: organization.id}}
     if organization.name is not None:
         params["name"] = organization.name
     if organization.email is not None:

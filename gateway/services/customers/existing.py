@@ -23,7 +23,7 @@ from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import (
     ENDED,
-    ORGANIZATION_ID,
+    ORGANIZATION_ID_KEY,
     CustomerSnapshot,
     InvoiceSnapshot,
     PaymentMethodSnapshot,
@@ -70,7 +70,9 @@ def search_customer(gateway: Gateway, organization_id: str) -> str | None:
     """
     value = organization_id.replace("\\", "\\\\").replace("'", "\\'")
     with stripe_call():
-        page = gateway.stripe.v1.customers.search({"query": f"metadata['{ORGANIZATION_ID}']:'{value}'", "limit": 100})
+        page = gateway.stripe.v1.customers.search(
+            {"query": f"metadata['{ORGANIZATION_ID_KEY}']:'{value}'", "limit": 100}
+        )
     found = sorted((each for each in page.data if names(each, organization_id)), key=lambda each: each.created)
     found = [each for each in found if not is_anothers(gateway, organization_id, each.id)]
     if len(found) > 1:
@@ -83,7 +85,7 @@ def search_customer(gateway: Gateway, organization_id: str) -> str | None:
 
 def names(customer: StripeCustomer, organization_id: str) -> bool:
     """Return whether the customer's metadata name exactly this organization."""
-    return bool(customer.metadata and customer.metadata.to_dict().get(ORGANIZATION_ID) == organization_id)
+    return bool(customer.metadata and customer.metadata.to_dict().get(ORGANIZATION_ID_KEY) == organization_id)
 
 
 def is_anothers(gateway: Gateway, organization_id: str, customer_id: str) -> bool:

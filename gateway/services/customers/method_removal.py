@@ -10,7 +10,7 @@ from gateway.services.customers.amounts import format_amount
 from gateway.services.customers.customer import Customer
 from gateway.services.customers.default_method import get_customer, list_objects
 from gateway.services.customers.deletion import detect_deletion, refuse_if_deleted
-from gateway.services.customers.payment_methods import PAYMENT_METHOD_ID, is_detached, is_expired, retrieve_own
+from gateway.services.customers.payment_methods import PAYMENT_METHOD_ID_PATTERN, is_detached, is_expired, retrieve_own
 from gateway.services.intents.completion import Operation, perform
 from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.mirror.charged_method import get_default, get_own
@@ -169,7 +169,7 @@ def was_on_file(gateway: Gateway, caller: Caller, payment_method_id: str) -> boo
 
     If the mirror still shows it as attached, queue its refresh. ``mirror.refresh`` then updates the mirror.
     """
-    if not PAYMENT_METHOD_ID.match(payment_method_id):
+    if not PAYMENT_METHOD_ID_PATTERN.fullmatch(payment_method_id):
         return False
     with gateway.database.transaction() as session:
         found = session.get(PaymentMethod, payment_method_id)

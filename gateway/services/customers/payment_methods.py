@@ -20,9 +20,9 @@ from gateway.services.mirror.refresh import merge_snapshots
 from gateway.services.rate_limits.table import MAX_PAYMENT_METHODS
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import stripe_call
-from gateway.stripe_api.snapshots import ORGANIZATION_ID, PaymentMethodSnapshot
+from gateway.stripe_api.snapshots import ORGANIZATION_ID_KEY, PaymentMethodSnapshot
 
-PAYMENT_METHOD_ID = re.compile(r"\A[A-Za-z0-9_]{1,255}\Z")
+PAYMENT_METHOD_ID_PATTERN = re.compile(r"[A-Za-z0-9_]{1,255}")
 COUNT_ON_FILE = select(func.count()).where(
     PaymentMethod.organization_id == bindparam("organization_id"), PaymentMethod.detached.is_(False)
 )
@@ -73,7 +73,7 @@ def create_setup_intent(gateway: Gateway, caller: Caller) -> SetupIntent:
             {
                 "customer": customer_id,
                 "usage": "off_session",
-                "metadata": {ORGANIZATION_ID: caller.organization_id},  # tells whose setup intent it is
+                "metadata": {ORGANIZATION_ID_KEY: caller.organization_id},  # tells whose setup intent it is
             }
         )
     return SetupIntent(client_secret=intent.client_secret or "", publishable_key=gateway.config.stripe_publishable_key)
@@ -134,7 +134,7 @@ def is_usable(found: PaymentMethod | None, now: datetime) -> bool:
 def retrieve_own(gateway: Gateway, caller: Caller, payment_method_id: str) -> PaymentMethodSnapshot:
     """Return the caller's payment method as Stripe has it. Raise NotFound for any other."""
     customer = find_customer(gateway, caller.organization_id)
-    if customer is None or not PAYMENT_METHOD_ID.match(payment_method_id):
+    if customer is None or not PAYMENT_METHOD_ID_PATTERN.fullmatch(payment_method_id):
         raise NotFound("There is no such payment method.")
     with detect_deletion(gateway, caller.organization_id), stripe_call():
         answer = gateway.stripe.v1.customers.payment_methods.retrieve(customer.id, payment_method_id)

@@ -7,7 +7,6 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from gateway.auth import ORGANIZATION_ID as USABLE_ID
 from gateway.db.models import Base, Charge, Invoice, Mirrored, Organization, PaymentMethod, Plan, Price, Subscription
 from gateway.db.prepared import Prepared
 from gateway.db.queries import among_those
@@ -39,6 +38,7 @@ from gateway.stripe_api.snapshots import (
     SubscriptionSnapshot,
     UpcomingInvoiceSnapshot,
 )
+from schemas.fields import ORGANIZATION_ID_PATTERN
 
 KINDS_THAT_CHANGE_PLANS = frozenset({"product", "customer", "subscription", "invoice", "charge"})
 # Half of the tolerance between Stripe's clocks. The other half covers the clocks' own difference.
@@ -117,7 +117,7 @@ class Batch:
             for each in snapshots
             if isinstance(each, CustomerSnapshot)
             and each.organization_id is not None
-            and USABLE_ID.match(each.organization_id)
+            and ORGANIZATION_ID_PATTERN.fullmatch(each.organization_id)
             and each.organization_id not in self.by_id
             and each.id not in self.by_customer
             and not each.deleted

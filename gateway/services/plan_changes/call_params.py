@@ -21,7 +21,7 @@ from gateway.services.subscription.settlement import (
 )
 from gateway.services.subscription.tax import build_tax_params
 from gateway.services.subscription.trials import END_NOW, build_begin, is_trialing
-from gateway.stripe_api.snapshots import CHANGE_ID, ORGANIZATION_ID
+from gateway.stripe_api.snapshots import CHANGE_ID_KEY, ORGANIZATION_ID_KEY
 from gateway.stripe_api.times import to_unix
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def build_creation(session: Session, catalog: Catalog, change: PlanChange, billi
     """
     organization = session.get_one(Organization, change.organization_id)
     # This call only enrols. The subscription names a change to a paid plan from the next call on.
-    metadata = {CHANGE_ID: change.id} if change.to_plan == catalog.floor.key else {}
+    metadata = {CHANGE_ID_KEY: change.id} if change.to_plan == catalog.floor.key else {}
     return dict(build_floor_subscription(organization, catalog, billing, metadata))
 
 
@@ -67,7 +67,7 @@ def build_floor_subscription(
         "customer": organization.stripe_customer_id or "",
         "items": [cast("SubscriptionCreateParamsItem", {**build_price(billing, catalog.floor), "quantity": 1})],
         "billing_mode": {"type": "flexible"},
-        "metadata": {ORGANIZATION_ID: organization.id, **metadata},
+        "metadata": {ORGANIZATION_ID_KEY: organization.id, **metadata},
     }
     tax = build_tax_params(catalog, billing, catalog.floor, is_free_now=True)
     return params | cast("SubscriptionCreateParams", tax)
@@ -85,7 +85,7 @@ def build_update(catalog: Catalog, change: PlanChange, billing: BillingState, *,
     is_free_now = TRIAL_END in change.steps or is_trialing(billing.subscription)
     params: SubscriptionUpdateParams = {
         "items": build_update_items(billing, target, change.quantity),
-        "metadata": {CHANGE_ID: change.id},
+        "metadata": {CHANGE_ID_KEY: change.id},
         **build_settlement(catalog, change, billing, target),
         **build_end_params(catalog, billing, target),
         **build_tax_params(catalog, billing, target, is_free_now=is_free_now),

@@ -10,7 +10,7 @@ from gateway.db.models import MADE_FROM, Organization, PlanChange
 from gateway.services.plan_changes.stripe_calls import UPDATE
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
-from gateway.stripe_api.snapshots import CHANGE_ID
+from gateway.stripe_api.snapshots import CHANGE_ID_KEY
 from gateway.stripe_api.times import to_unix
 
 CLOCKS_APART = timedelta(hours=1)  # far more than the difference of two clocks, far less than a period
@@ -78,7 +78,7 @@ def names_change(invoice: Invoice, change: PlanChange) -> bool:
     """
     parent = invoice.parent.subscription_details if invoice.parent is not None else None
     metadata = parent.to_dict()["metadata"] if parent is not None else None
-    return bool((metadata or {}).get(CHANGE_ID) == change.id)
+    return bool((metadata or {}).get(CHANGE_ID_KEY) == change.id)
 
 
 def is_of_change(item: InvoiceItem, change: PlanChange) -> bool:
@@ -94,7 +94,7 @@ def is_of_change(item: InvoiceItem, change: PlanChange) -> bool:
         quoted = to_unix(change.proration_date) if change.proration_date is not None else None
         return quoted is not None and (item.period.start == quoted or (restarts(change) and item.period.start > quoted))
     metadata = item.to_dict()["metadata"] or {}
-    return bool(metadata.get(CHANGE_ID) == change.id)
+    return bool(metadata.get(CHANGE_ID_KEY) == change.id)
 
 
 def find_customer_id(session: Session, change: PlanChange) -> str | None:

@@ -41,7 +41,7 @@ from gateway.services.plan_changes.execute import run_change
 from gateway.services.plan_changes.leaving import UNANSWERED, begin_change
 from gateway.services.plan_changes.stripe_calls import Step, freeze
 from gateway.services.plan_changes.view import ChangeView, get_change
-from gateway.services.plan_table.attribution import USAGE
+from gateway.services.plan_table.attribution import CHANGE_ID_PREFIX, USAGE
 from gateway.services.quotes.token import Terms, read_token, refuse_foreign_token
 from gateway.services.rate_limits.card_testing import check_declines
 from gateway.services.runtime import Caller, Gateway
@@ -236,7 +236,7 @@ def write_intent(
         if charge == "now" and policy.Need.CARD in admitted.transition.needs:
             check_declines(session, gateway, caller.organization_id)
         intent = PlanChange(
-            id=f"chg_{uuid.uuid4().hex}",
+            id=f"{CHANGE_ID_PREFIX}{uuid.uuid4().hex}",
             organization_id=caller.organization_id,
             state="requested",
             actor=caller.actor,

@@ -38,7 +38,7 @@ from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.services.subscription.settlement import MONTHLY, keeps_pending_for_a_year
 from gateway.stripe_api.client import key_spent, stripe_call
-from gateway.stripe_api.snapshots import CHANGE_ID, ENDED, InvoiceSnapshot, SubscriptionSnapshot, UnreadableObject
+from gateway.stripe_api.snapshots import CHANGE_ID_KEY, ENDED, InvoiceSnapshot, SubscriptionSnapshot, UnreadableObject
 
 if TYPE_CHECKING:
     from stripe.params import CreditNoteCreateParams, InvoiceItemCreateParams
@@ -254,7 +254,7 @@ def charge_back(
 def build_metadata(invoice: Invoice, change_id: str | None) -> dict[str, str]:
     """Return the metadata by which ``held_credits`` and ``charge_check`` recognize an item or a credit note of ours."""
     ours = {CREDITED_INVOICE: invoice.id}
-    return ours if change_id is None else {**ours, CHANGE_ID: change_id}
+    return ours if change_id is None else {**ours, CHANGE_ID_KEY: change_id}
 
 
 def invoice_pending_monthly(gateway: Gateway, subscription_id: str) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 from gateway.db.models import Json, Organization, PlanChange
 from gateway.db.prepared import Prepared
 from gateway.errors import NotFound
-from gateway.services.plan_table.attribution import CHANGE_ID
+from gateway.services.plan_table.attribution import CHANGE_ID_PATTERN
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription.billing_rows import UNREAD
 from gateway.services.subscription.details_row import SELECT_DETAILS, DetailsRow
@@ -43,7 +43,7 @@ class ChangeView:
 
 def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
     """Return one of the organization's changes. Raise NotFound."""
-    if not CHANGE_ID.match(change_id):
+    if not CHANGE_ID_PATTERN.fullmatch(change_id):
         raise NotFound("There is no such change.")
     parameters = {"organization_id": caller.organization_id, "change_id": change_id}
     rows = CHANGE_AND_DETAILS.read(gateway.database, parameters)

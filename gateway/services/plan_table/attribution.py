@@ -10,7 +10,7 @@ from gateway.services.plan_table.standing import NO_SUBSCRIPTION
 from gateway.stripe_api.snapshots import ENDED, Seen
 
 CHANGE_ID_PREFIX = "chg_"  # the ids of plan changes begin with this, and so do the idempotency keys of their calls
-CHANGE_ID = re.compile(r"\Achg_[0-9a-f]{32}\Z")
+CHANGE_ID_PATTERN = re.compile(CHANGE_ID_PREFIX + "[0-9a-f]{32}")
 GRANT_ID_PREFIX = "grt_"  # the ids of grants begin with this
 PAYMENT_KEY_PREFIX = "pay:"  # the idempotency keys of payments that a user makes begin with this
 CREDIT_KEY_PREFIX = "unpaid_credit:"  # the idempotency keys of calls that withdraw a credit for unpaid time

@@ -14,7 +14,7 @@ from sqlalchemy.orm.attributes import get_history
 
 from gateway.db import jobs
 from gateway.db.models import Organization, PlanChange, Subscription, Trial
-from gateway.services.plan_table.attribution import CHANGE_ID
+from gateway.services.plan_table.attribution import CHANGE_ID_PATTERN
 from gateway.services.plan_table.rows import OrganizationRows
 from gateway.services.plan_table.selection import UNMAPPED, Plans, select_base_item
 from gateway.services.plan_table.writer import WITHDRAW_AFTER
@@ -48,7 +48,11 @@ def restore_lost_changes(
 
 def is_new_to(snapshot: SubscriptionSnapshot, rows: OrganizationRows) -> bool:
     """Return whether a subscription names a change that neither its row named before nor is among the loaded ones."""
-    if snapshot.change_id is None or snapshot.change_id in rows.changes or not CHANGE_ID.match(snapshot.change_id):
+    if (
+        snapshot.change_id is None
+        or snapshot.change_id in rows.changes
+        or not CHANGE_ID_PATTERN.fullmatch(snapshot.change_id)
+    ):
         return False
     row = next((each for each in rows.subscriptions if each.id == snapshot.id), None)
     before = get_history(row, "change_id") if row is not None else None

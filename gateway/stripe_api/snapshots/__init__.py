@@ -14,14 +14,14 @@ from gateway.stripe_api.snapshots.base import (
 )
 from gateway.stripe_api.snapshots.catalog import PLAN, PriceSnapshot, ProductSnapshot
 from gateway.stripe_api.snapshots.charges import LOST, ChargeSnapshot
-from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID, CustomerSnapshot
+from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID_KEY, CustomerSnapshot
 from gateway.stripe_api.snapshots.discounts import DiscountsSnapshot
 from gateway.stripe_api.snapshots.invoice_lines import LineKind
 from gateway.stripe_api.snapshots.invoices import SETTLED, InvoiceSnapshot, UpcomingInvoiceSnapshot, upcoming_of
 from gateway.stripe_api.snapshots.payment_methods import BANK_DEBITS, PaymentMethodSnapshot
 from gateway.stripe_api.snapshots.references import Observation, Reference, discounts_of, referred, unreadable
 from gateway.stripe_api.snapshots.subscriptions import (
-    CHANGE_ID,
+    CHANGE_ID_KEY,
     ENDED,
     TRIALING,
     SubscriptionItem,
@@ -30,10 +30,10 @@ from gateway.stripe_api.snapshots.subscriptions import (
 
 __all__ = [
     "BANK_DEBITS",
-    "CHANGE_ID",
+    "CHANGE_ID_KEY",
     "ENDED",
     "LOST",
-    "ORGANIZATION_ID",
+    "ORGANIZATION_ID_KEY",
     "PLAN",
     "SETTLED",
     "TRIALING",

@@ -16,7 +16,7 @@ from gateway.stripe_api.snapshots.base import (
 )
 from gateway.stripe_api.snapshots.discounts import discount_ids_of
 
-ORGANIZATION_ID = "organization_id"  # the metadata key by which a Stripe object names our organization
+ORGANIZATION_ID_KEY = "organization_id"  # the metadata key by which a Stripe object names our organization
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class CustomerSnapshot(Snapshot):
         deleted = flag(stripe_object.get("deleted", False))
         return cls(
             id=required_id(stripe_object),
-            organization_id=None if deleted else text(stripe_object["metadata"].get(ORGANIZATION_ID)),
+            organization_id=None if deleted else text(stripe_object["metadata"].get(ORGANIZATION_ID_KEY)),
             name=None if deleted else text(stripe_object["name"]),
             email=None if deleted else text(stripe_object["email"]),
             default_payment_method_id=None

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from gateway.stripe_api.events import Event
 from gateway.stripe_api.snapshots.base import Snapshot, id_of, strict
-from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID
+from gateway.stripe_api.snapshots.customers import ORGANIZATION_ID_KEY
 from gateway.stripe_api.snapshots.discounts import DiscountsSnapshot
 
 
@@ -63,7 +63,7 @@ def unreadable(event: Event, kind: str, stripe_id: str) -> Reference:
     Raise UnreadableObject if the ids are unreadable as well.
     """
     metadata = event.object.get("metadata")  # a customer's metadata names its organization
-    named = kind == "customer" and isinstance(metadata, Mapping) and ORGANIZATION_ID in metadata
+    named = kind == "customer" and isinstance(metadata, Mapping) and ORGANIZATION_ID_KEY in metadata
     return Reference(
         kind=kind,
         id=stripe_id,

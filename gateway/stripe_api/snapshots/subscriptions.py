@@ -20,7 +20,7 @@ from gateway.stripe_api.snapshots.base import (
 from gateway.stripe_api.snapshots.discounts import discount_ids_of
 from gateway.stripe_api.times import from_unix, from_unix_or_none
 
-CHANGE_ID = "change_id"  # the metadata key with the id of the plan change that Stripe last carried out
+CHANGE_ID_KEY = "change_id"  # the metadata key with the id of the plan change that Stripe last carried out
 ENDED = frozenset({"canceled", "incomplete_expired"})  # Stripe's terminal statuses
 TRIALING = "trialing"
 STATUSES = ENDED | {TRIALING, "incomplete", "active", "past_due", "unpaid", "paused"}
@@ -145,7 +145,7 @@ class SubscriptionSnapshot(Snapshot):
             invoices_pending=stripe_object.get("pending_invoice_item_interval") is not None,
             discount_ids=discount_ids_of(stripe_object),
             latest_invoice_id=id_of(stripe_object["latest_invoice"]),
-            change_id=text(stripe_object["metadata"].get(CHANGE_ID)),
+            change_id=text(stripe_object["metadata"].get(CHANGE_ID_KEY)),
             pending_until=from_unix_or_none((stripe_object["pending_update"] or {}).get("expires_at")),
             created=from_unix(stripe_object["created"]),
             seen=seen,

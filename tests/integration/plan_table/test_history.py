@@ -14,7 +14,7 @@ from gateway.db.models import OrganizationPlan, PlanHistory, Subscription
 from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.plan_changes.request import write_intent
 from gateway.services.runtime import Caller
-from gateway.stripe_api.snapshots import CHANGE_ID
+from gateway.stripe_api.snapshots import CHANGE_ID_KEY
 from schemas.changes import ChangeCommand
 from tests.support.api import ApiClient, problem_of
 from tests.support.json_types import Json
@@ -79,7 +79,7 @@ def test_another_organizations_change_is_not_recorded_as_cause(world: World) -> 
     other.ok("POST", "/subscription", plan="free")
     [theirs] = [row for row in world.rows(Subscription) if row.organization_id == "org_2"]
     item = theirs.items[0]["id"]
-    metadata = {CHANGE_ID: change_id}  # as when someone copies a subscription in the dashboard
+    metadata = {CHANGE_ID_KEY: change_id}  # as when someone copies a subscription in the dashboard
     world.stripe.v1.subscriptions.update(theirs.id, {"items": [{"id": item, "quantity": 2}], "metadata": metadata})
     world.settle()
     assert entries(other)[0]["actor"] == {"type": "sales", "id": None}

@@ -8,7 +8,7 @@ from gateway.sandbox import Sandbox
 from gateway.services.plan_changes.request import write_intent
 from gateway.services.reconciliation import drift
 from gateway.services.runtime import Caller
-from gateway.stripe_api.snapshots import CHANGE_ID
+from gateway.stripe_api.snapshots import CHANGE_ID_KEY
 from schemas.changes import ChangeCommand
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
@@ -65,7 +65,7 @@ def test_metadata_of_another_change_restore_nothing(world: World, api: ApiClient
     world.settle()
     other = next(each.id for each in world.rows(Subscription) if each.organization_id == "org_2")
     for copied in (change, "no id of ours"):
-        world.stripe.v1.subscriptions.update(other, {"metadata": {CHANGE_ID: copied}})
+        world.stripe.v1.subscriptions.update(other, {"metadata": {CHANGE_ID_KEY: copied}})
         world.settle()
     assert lost_changes(world) == {}
     assert {each.id: each.organization_id for each in world.rows(PlanChange)}[change] == "org_1"
