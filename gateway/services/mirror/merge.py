@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from gateway import telemetry
 from gateway.db import bulk, jobs
 from gateway.db.models import Charge, Invoice, PaymentMethod
+from gateway.services.backoff import compute_wait
 from gateway.services.mirror.announcements import describe_changes
 from gateway.services.mirror.batch import Batch
 from gateway.services.mirror.dependents import find_surplus_methods, find_unknown_payment_methods
@@ -87,7 +88,7 @@ def build_jobs(batch: Batch, now: datetime, attempt: int) -> Iterator[jobs.Wante
     for kind, stripe_id in batch.to_refresh:
         yield refresh_job(kind, stripe_id)
     # The delay grows with each attempt. While Stripe is slow, another slow answer settles nothing.
-    delay = min(LOOKUP_DELAY * (1 << min(attempt - 1, 16)), LONGEST_LOOKUP_DELAY)
+    delay = compute_wait(LOOKUP_DELAY, LONGEST_LOOKUP_DELAY, doublings=attempt - 1)
     for kind, stripe_id in batch.to_refresh_again - batch.to_refresh:
         yield refresh_job(kind, stripe_id, at=now + delay, attempt=attempt + 1)
     for row in batch.rows.values():

@@ -12,6 +12,7 @@ from stripe import StripeClient, StripeObject
 from gateway.db.models import Invoice, Mirrored, Organization
 from gateway.db.session import is_locked
 from gateway.errors import DatabaseUnavailable, NotFound, StripeRejected, StripeUnavailable
+from gateway.services.backoff import compute_wait
 from gateway.services.mirror.merge import merge
 from gateway.services.mirror.outcome import Outcome
 from gateway.services.mirror.refresh_jobs import defer_refresh
@@ -200,7 +201,7 @@ def run_refresh_job(gateway: Gateway, kind: str, stripe_id: str, attempt: int) -
         if isinstance(error, StripeRejected) and not key_refused(error):
             raise
         log.warning("refresh_postponed", kind=kind, stripe_id=stripe_id, attempt=attempt, exc_info=True)
-        retry_at = gateway.clock() + min(FIRST_RETRY * (1 << min(attempt, 16)), LONGEST_RETRY)
+        retry_at = gateway.clock() + compute_wait(FIRST_RETRY, LONGEST_RETRY, doublings=attempt)
         with gateway.database.transaction() as session:
             defer_refresh(session, kind, stripe_id, at=retry_at, attempt=attempt + 1)
 

@@ -19,6 +19,7 @@ from standardwebhooks import Webhook
 from gateway.db.models import Notification, ReceiverState
 from gateway.db.prepared import Prepared
 from gateway.receivers import Receiver
+from gateway.services.backoff import compute_wait
 from gateway.services.notifications.outbox import RETRIED_FOR
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.times import to_unix
@@ -162,7 +163,7 @@ def note_failure(session: Session, name: str, error: str, now: datetime) -> Rece
     state.failures, state.error = state.failures + 1, error
     state.failing_since = state.failing_since or now
     if state.failures >= PAUSE_AFTER:
-        state.paused_until = now + min(FIRST_PAUSE * (1 << min(state.failures - PAUSE_AFTER, 16)), LONGEST_PAUSE)
+        state.paused_until = now + compute_wait(FIRST_PAUSE, LONGEST_PAUSE, doublings=state.failures - PAUSE_AFTER)
     return state
 
 

@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 from gateway.db.models import StripeBudget
 from gateway.db.session import Database
 from gateway.errors import DatabaseUnavailable, StripeUnavailable
+from gateway.services.backoff import compute_wait
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(seconds=30)
 FORGOTTEN_AFTER = timedelta(minutes=2)
@@ -119,7 +120,7 @@ class Budget:
             if row.paused_until is None or row.paused_until <= now:
                 recent = row.paused_until is not None and now - row.paused_until < FORGOTTEN_AFTER
                 row.strikes = row.strikes + 1 if recent else 1
-                pause = min(FIRST_PAUSE * (1 << min(row.strikes - 1, 16)), LONGEST_PAUSE)
+                pause = compute_wait(FIRST_PAUSE, LONGEST_PAUSE, doublings=row.strikes - 1)
                 row.paused_until = now + pause * random.uniform(0.5, 1)  # nosec B311  # noqa: S311 - no secret
         return _priority.get() is Priority.RECONCILIATION and tries < MAX_TRIES
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from gateway.db import jobs
 from gateway.db.models import UNSENT, Organization, UsageReport
+from gateway.services.backoff import compute_wait
 from gateway.services.runtime import Gateway
 from gateway.services.spend_checks import request_checks
 from gateway.services.usage.ended_plans import Ended, find_ended
@@ -169,7 +170,7 @@ def record_outcomes(gateway: Gateway, outcomes: Sequence[Sent]) -> None:
             elif outcome.reason is not None:
                 refuse(row, outcome.reason, outcome.error, now)
             else:
-                row.next_attempt_at = now + min(FIRST_RETRY * (1 << min(row.attempts - 1, 16)), LONGEST_RETRY)
+                row.next_attempt_at = now + compute_wait(FIRST_RETRY, LONGEST_RETRY, doublings=row.attempts - 1)
         session.flush()  # the statement below reads these rows, and a text() flushes nothing
         # The plan of a report may have ended while it was sent. Stripe may have counted it too late to bill it.
         ended = find_ended(
