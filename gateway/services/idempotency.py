@@ -27,7 +27,7 @@ from gateway.errors import DatabaseUnavailable, IdempotencyKeyReused, RateLimite
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api import json_text
 
-KEY_LIFETIME = timedelta(hours=24)
+KEYS_KEPT = timedelta(hours=24)
 # Five times as many keys as changes are possible within an hour. Concurrent requests may exceed the number a little.
 MAX_KEYS = 100
 CLAIM_TIMEOUT = timedelta(seconds=60)
@@ -99,7 +99,7 @@ def make_room(session: Session, caller: Caller, now: datetime) -> None:
     refused = select(IdempotencyKey.key).where(*match_live_keys(caller, now), *was_refused)
     key = session.scalar(refused.order_by(IdempotencyKey.created_at).limit(1))
     if key is None:
-        wait = math.ceil((oldest + KEY_LIFETIME - now).total_seconds())
+        wait = math.ceil((oldest + KEYS_KEPT - now).total_seconds())
         raise RateLimited(
             f"The organization has used {MAX_KEYS} idempotency keys within a day. Please try again later.",
             headers={"Retry-After": str(wait)},
@@ -171,4 +171,4 @@ def match_key(caller: Caller) -> tuple[ColumnElement[bool], ...]:
 
 def match_live_keys(caller: Caller, now: datetime) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions that select the organization's keys. The retention job has yet to delete the older ones."""
-    return IdempotencyKey.organization_id == caller.organization_id, IdempotencyKey.created_at > now - KEY_LIFETIME
+    return IdempotencyKey.organization_id == caller.organization_id, IdempotencyKey.created_at > now - KEYS_KEPT

@@ -27,14 +27,13 @@ from gateway.services.mirror.created_customers import customer_key_prefix
 from gateway.services.mirror.refresh import merge_snapshots, read_answer
 from gateway.services.runtime import Caller, Gateway
 from gateway.stripe_api.client import answered_failure, refuses, stripe_call
+from gateway.stripe_api.idempotency_keys import KEY_LIFETIME
 from gateway.stripe_api.snapshots import ORGANIZATION_ID_KEY, CustomerSnapshot
 from gateway.stripe_api.times import to_unix
 
 if TYPE_CHECKING:
     from stripe.params import CustomerCreateParams, CustomerListParams
 
-# Stripe forgets an idempotency key after 24 hours. A later call under it could create a second customer.
-KEY_LIFETIME = timedelta(hours=23)
 # Delay of the job that searches for the customer of a new organization. An enrolment has searched by itself before.
 SEARCH_AFTER = timedelta(minutes=1)
 MAX_CLOCK_SKEW = timedelta(hours=1)  # our clock and Stripe's never differ by more

@@ -23,6 +23,7 @@ from gateway.failpoints import Failpoint, failpoint
 from gateway.services.mirror.charged_method import find_charged_method
 from gateway.services.plan_table.attribution import USAGE
 from gateway.services.runtime import Gateway
+from gateway.stripe_api.idempotency_keys import KEY_LIFETIME
 
 T = TypeVar("T")
 
@@ -31,7 +32,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between two tries. It grows, 
 # Delay of the completion job. The request has usually ended before. If not, both use the same idempotency key, so
 # Stripe carries out the operation once.
 FINISH_AFTER = timedelta(seconds=20)
-KEY_LIFETIME = timedelta(hours=23)  # Stripe forgets a key after 24 hours, and a later try could act twice
 
 INTENT_ID = select(BillingIntent.id).where(BillingIntent.organization_id == bindparam("organization_id"))
 

@@ -32,7 +32,7 @@ def prune(gateway: Gateway) -> None:
     payloads = change_in_batches(gateway, empty, now - PAYLOADS_KEPT, WebhookEvent.payload.is_not(None), IS_FINISHED)
     rows = change_in_batches(gateway, delete(WebhookEvent), now - ROWS_KEPT, WebhookEvent.payload.is_(None))
     with gateway.database.transaction() as session:
-        session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - idempotency.KEY_LIFETIME))
+        session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - idempotency.KEYS_KEPT))
         session.execute(counts.PRUNE)
         session.execute(delete_old_notifications(gateway, now))
         jobs.forget_failures(session, jobs.PRUNE_INBOX)

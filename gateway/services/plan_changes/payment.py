@@ -21,6 +21,7 @@ from gateway.services.intents.completion import Operation, perform
 from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.mirror.refresh import is_replayed, merge_answer, read_answer, retrieve_all
 from gateway.services.plan_changes.charge_check import find_customer_id
+from gateway.services.plan_changes.leaving import UNANSWERED
 from gateway.services.plan_changes.stripe_calls import (
     HELD_BACK,
     Step,
@@ -45,7 +46,6 @@ from gateway.stripe_api.snapshots import (
 AWAITS_CUSTOMER = frozenset({"requires_action", "requires_confirmation"})
 PAYMENT_FAILED = frozenset({"requires_payment_method", "canceled"})
 FINAL_STATUSES = frozenset({"void", "paid"})
-UNANSWERED = frozenset({"requested", "processing"})
 
 
 def hold_back(gateway: Gateway, step: Step, error: GatewayError) -> bool:

@@ -34,7 +34,7 @@ from gateway.failpoints import Failpoint, failpoint
 from gateway.services import idempotency
 from gateway.services.customers import default_method, payment_methods
 from gateway.services.customers.customer import ensure_customer
-from gateway.services.intents.reservation import locate_change, wait_for_turn
+from gateway.services.intents.reservation import FINISH_AFTER, locate_change, wait_for_turn
 from gateway.services.mirror.refresh import merge_snapshots, retrieve
 from gateway.services.plan_changes.admission import admit
 from gateway.services.plan_changes.execute import run_change
@@ -54,9 +54,6 @@ from gateway.stripe_api.snapshots import InvoiceSnapshot
 from gateway.stripe_api.times import from_unix, to_unix
 from schemas.changes import ChangeCommand
 
-# Delay of the completion job. The request has usually ended before. If not, both use the same idempotency keys, so
-# Stripe carries the change out once.
-FINISH_AFTER = timedelta(seconds=20)
 LOCK = Prepared(select(Organization.id).where(Organization.id == bindparam("organization_id")).with_for_update())
 
 log = structlog.get_logger()

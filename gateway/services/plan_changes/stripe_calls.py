@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
@@ -19,6 +19,7 @@ from gateway.services.plan_table.foreign_ends import describe_usage
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import BillingState, load_billing_state
 from gateway.services.subscription.trials import is_trialing
+from gateway.stripe_api.idempotency_keys import KEY_LIFETIME
 from gateway.stripe_api.snapshots import TRIALING
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ HELD_BACK = "pending_if_incomplete"
 CREATE, UPDATE = "create_subscription", "update_subscription"
 CANCEL = "cancel:"  # begins the name of the call that ends a duplicate, and the subscription's id follows
 KEYS_SPENT = "keys_spent"  # key of ``PlanChange.steps``: the number of spent idempotency keys of each call
-KEY_LIFETIME = timedelta(hours=23)  # Stripe forgets a key after 24 hours, and a later try could act twice
 
 
 @dataclass(frozen=True, kw_only=True)

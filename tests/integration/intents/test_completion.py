@@ -14,8 +14,9 @@ from gateway.db import jobs
 from gateway.db.models import BillingIntent, Invoice, Organization, PaymentMethod, PlanChange, RateLimitCount
 from gateway.endpoints.request_context import EXTENSION
 from gateway.errors import StripeUnavailable
-from gateway.services.intents.reservation import KEY_LIFETIME, Kind
+from gateway.services.intents.reservation import Kind
 from gateway.stripe_api import client
+from gateway.stripe_api.idempotency_keys import KEY_LIFETIME
 from tests.support.api import ApiClient
 from tests.support.billing_operations import (
     bill,
