@@ -28,8 +28,9 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import instance_state
 
-from gateway.db.models import Base, Json
+from gateway.db.models import Base
 from gateway.db.prepared import Statement
+from gateway.json_types import Json
 
 NOTHING: Mapping[Table, Sequence[Json]] = MappingProxyType({})
 

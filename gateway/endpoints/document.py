@@ -17,8 +17,9 @@ from marshmallow import Schema, fields
 
 from gateway import errors, problems
 from gateway.endpoints import examples, links, problem_schemas
-from gateway.endpoints.problem_schemas import Json, component
+from gateway.endpoints.problem_schemas import component
 from gateway.errors import GatewayError
+from gateway.json_types import Json
 from schemas.fields import PlanKey, UtcDateTime
 
 DESCRIPTION = """\

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from marshmallow import Schema
 
 from gateway.endpoints.plan_examples import PLUS, PRICE
 from gateway.endpoints.usage_examples import ESTIMATE, EVENT, METER_USAGE, SPEND_ALERTS
+from gateway.json_types import Json
 from schemas import (
     billing_details,
     billing_portal,
@@ -22,8 +22,6 @@ from schemas import (
     subscription,
     usage,
 )
-
-Json = dict[str, Any]
 
 CHANGE_ID = "chg_0f6b1c2d3e4f5a6b7c8d9e0f1a2b3c4d"
 PAYMENT_METHOD_ID = "pm_1SYqv2KonnectExample01"

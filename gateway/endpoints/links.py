@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
-Json = dict[str, Any]
+from gateway.json_types import Json
 
 CHANGE: Json = {
     "getChange": {"operationId": "getChange", "parameters": {"change_id": "$response.body#/id"}},

@@ -1,8 +1,6 @@
 """The example of a plan and its prices, for the OpenAPI document."""
 
-from typing import Any
-
-Json = dict[str, Any]
+from gateway.json_types import Json
 
 PRICE: Json = {
     "id": "price_1SYqv2KonnectExample05",

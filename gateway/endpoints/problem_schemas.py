@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
 
 from gateway.errors import GatewayError
+from gateway.json_types import Json
 from gateway.problems import TITLES
 from schemas.subscription import CHANGE_ERRORS
-
-Json = dict[str, Any]
 
 FIELD_ERRORS: Json = {
     "type": "object",

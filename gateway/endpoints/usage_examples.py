@@ -1,8 +1,6 @@
 """The examples of usage and spend, for the OpenAPI document."""
 
-from typing import Any
-
-Json = dict[str, Any]
+from gateway.json_types import Json
 
 EVENT: Json = {
     "id": "a3b1c2d4-0000-4000-8000-000000000001",

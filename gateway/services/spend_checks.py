@@ -8,8 +8,9 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from gateway.db import bulk
-from gateway.db.models import Base, Json, SpendCheck
+from gateway.db.models import Base, SpendCheck
 from gateway.db.queries import among
+from gateway.json_types import Json
 
 BATCH = 100
 SPEND_CHECKS = Base.metadata.tables[SpendCheck.__tablename__]

@@ -3,7 +3,7 @@
 A comment gives the reason of each check and of each unique index.
 """
 
-from gateway.db.models.base import Base, Json, Mirrored
+from gateway.db.models.base import Base, Mirrored
 from gateway.db.models.billing import (
     IS_UNPAID,
     NEWEST_FIRST,
@@ -64,7 +64,6 @@ __all__ = [
     "Grant",
     "IdempotencyKey",
     "Invoice",
-    "Json",
     "Mirrored",
     "Notification",
     "Organization",

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, DateTime, MetaData, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-Json = dict[str, Any]  # a JSON object with contents that Stripe or the client defines
+from gateway.json_types import Json
 
 
 class Base(DeclarativeBase):

@@ -5,7 +5,8 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, and_, bindparam, func, text
 from sqlalchemy.orm import Mapped, mapped_column, query_expression
 
-from gateway.db.models.base import Json, Mirrored
+from gateway.db.models.base import Mirrored
+from gateway.json_types import Json
 
 
 class Subscription(Mirrored):

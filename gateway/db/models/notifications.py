@@ -5,7 +5,8 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from gateway.db.models.base import Base, Json
+from gateway.db.models.base import Base
+from gateway.json_types import Json
 
 
 class Notification(Base):

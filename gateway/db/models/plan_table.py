@@ -6,7 +6,8 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, bindparam, or_, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from gateway.db.models.base import Base, Json
+from gateway.db.models.base import Base
+from gateway.json_types import Json
 
 OPEN_STATES = ("requested", "processing", "requires_action")
 PENDING_INVOICE = "pending_invoice"  # key of ``PlanChange.steps``: the invoice that the change waits for

@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from gateway.db.models.base import Base, Json
+from gateway.db.models.base import Base
+from gateway.json_types import Json
 
 # The states are literals in every statement. For parameters, PostgreSQL could not use the partial index.
 UNSENT = text("state IN ('open', 'sending')")

@@ -4,13 +4,11 @@ A feature is a boolean flag and a limit an integer flag. The catalogue allows no
 https://github.com/open-feature/protocol
 """
 
-from typing import Any
-
 from gateway.catalog import Catalog
 from gateway.errors import FlagNotFound
+from gateway.json_types import Json
 from gateway.services.entitlements.lookup import CurrentPlan, find_usable_plan
 
-Json = dict[str, Any]
 # The largest integer of all OpenFeature SDKs. It is more than any limit of a catalogue, so comparisons come out right.
 UNLIMITED = 2**31 - 1
 

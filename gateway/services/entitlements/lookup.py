@@ -13,12 +13,11 @@ from gateway.catalog import Catalog, CatalogPlan
 from gateway.db.models import OrganizationPlan, SpendAlerts, SpendCrossing, UsageLevel
 from gateway.db.prepared import Prepared
 from gateway.db.queries import among_those
+from gateway.json_types import Json
 from gateway.services.entitlements.over_limits import find_levels, find_over_limits
 from gateway.services.plan_table.derive import find_subscribed_plan
 from gateway.services.plan_table.standing import GOOD, NO_SUBSCRIPTION
 from gateway.services.runtime import Gateway
-
-Json = dict[str, Any]
 
 
 class CurrentPlan(NamedTuple):

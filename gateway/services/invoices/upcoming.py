@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import DateTime, and_, literal_column, select
 
 from gateway.db import jobs
-from gateway.db.models import Json, OrganizationPlan, Subscription, UpcomingInvoice
+from gateway.db.models import OrganizationPlan, Subscription, UpcomingInvoice
+from gateway.json_types import Json
 from gateway.services.mirror.refresh_jobs import refresh_job
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.snapshots import UpcomingInvoiceSnapshot

@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 from sqlalchemy import inspect
 
-from gateway.db.models import Invoice, Json, Mirrored, Subscription, UpcomingInvoice
+from gateway.db.models import Invoice, Mirrored, Subscription, UpcomingInvoice
+from gateway.json_types import Json
 from gateway.services.notifications.outbox import Fact, to_text
 from gateway.services.plan_table.attribution import ADOPTED
 from gateway.stripe_api.snapshots import (

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from enum import StrEnum
 
-from gateway.db.models import Invoice, Json, UpcomingInvoice
+from gateway.db.models import Invoice, UpcomingInvoice
+from gateway.json_types import Json
 from gateway.stripe_api.snapshots import InvoiceSnapshot, LineKind
 
 FINALIZED = frozenset({"open", "paid", "uncollectible"})

@@ -11,7 +11,6 @@ from gateway.db.models import (
     Charge,
     Discounts,
     Invoice,
-    Json,
     Mirrored,
     Organization,
     PaymentMethod,
@@ -22,6 +21,7 @@ from gateway.db.models import (
 )
 from gateway.db.prepared import Prepared
 from gateway.db.queries import among_those
+from gateway.json_types import Json
 from gateway.services.mirror.ordering import Order
 from gateway.stripe_api.snapshots import (
     ChargeSnapshot,

@@ -11,8 +11,9 @@ from typing import NamedTuple
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from gateway.db.models import Base, Json, Notification
+from gateway.db.models import Base, Notification
 from gateway.db.session import RECEIVERS
+from gateway.json_types import Json
 from gateway.receivers import wants
 
 NOTIFICATIONS = Base.metadata.tables[Notification.__tablename__]

@@ -9,7 +9,7 @@ from stripe import StripeClient
 
 from gateway.catalog import Catalog, CatalogPlan, CatalogPrice, Meter
 from gateway.config import ConfigError
-from gateway.db.models import Json
+from gateway.json_types import Json
 from gateway.services.operations.price_terms import build_params, describe_terms, matches_stripe
 from gateway.stripe_api.client import stripe_call
 from gateway.stripe_api.snapshots import PLAN, PriceSnapshot, ProductSnapshot

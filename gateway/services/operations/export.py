@@ -5,9 +5,10 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, RowMapping, Table, or_, select, text
 
-from gateway.db.models import Base, Json, Organization, WebhookEvent
+from gateway.db.models import Base, Organization, WebhookEvent
 from gateway.db.queries import among
 from gateway.errors import NotFound
+from gateway.json_types import Json
 from gateway.services.operations.inspection import find_jobs
 from gateway.services.runtime import Gateway
 from gateway.stripe_api import json_text

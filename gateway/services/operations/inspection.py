@@ -10,7 +10,6 @@ from gateway.db.models import (
     IS_MISCHARGED,
     NEWEST_FIRST,
     Invoice,
-    Json,
     Organization,
     OrganizationPlan,
     PaymentMethod,
@@ -21,6 +20,7 @@ from gateway.db.models import (
 )
 from gateway.db.queries import among
 from gateway.errors import NotFound
+from gateway.json_types import Json
 from gateway.services.runtime import Gateway
 
 SHOWN = 10  # of each kind, the newest ones

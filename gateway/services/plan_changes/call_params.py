@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, cast
 from sqlalchemy.orm import Session
 
 from gateway.catalog import Catalog, CatalogPlan, Charge
-from gateway.db.models import TRIAL_END, Json, Organization, PlanChange
+from gateway.db.models import TRIAL_END, Organization, PlanChange
 from gateway.errors import NoImmediateCharge
+from gateway.json_types import Json
 from gateway.services.subscription.billing_state import BillingState
 from gateway.services.subscription.pricing import build_price, build_update_items
 from gateway.services.subscription.scheduled_end import build_end_params

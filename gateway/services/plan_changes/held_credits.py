@@ -7,7 +7,7 @@ from typing import Any
 
 from stripe import Invoice
 
-from gateway.db.models import Json
+from gateway.json_types import Json
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
 

@@ -14,9 +14,10 @@ from typing import cast
 from sqlalchemy.orm import Session
 from stripe import Invoice, PaymentIntent
 
-from gateway.db.models import PENDING_INVOICE, BillingIntent, Json, PlanChange
+from gateway.db.models import PENDING_INVOICE, BillingIntent, PlanChange
 from gateway.errors import CardDeclined, Conflict, GatewayError, NoImmediateCharge, StripeRejected
 from gateway.failpoints import Failpoint, failpoint
+from gateway.json_types import Json
 from gateway.services.intents.completion import Operation, perform
 from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.mirror.refresh import is_replayed, merge_answer, read_answer, retrieve_all

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 from stripe import StripeClient, StripeResponse
 
 from gateway.catalog import Catalog
-from gateway.db.models import FINAL_USAGE, MADE_FROM, UNSETTLED, Invoice, Json, Organization, PlanChange
+from gateway.db.models import FINAL_USAGE, MADE_FROM, UNSETTLED, Invoice, Organization, PlanChange
 from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import QuoteStale
+from gateway.json_types import Json
 from gateway.services.plan_changes.call_params import build_creation, build_update
 from gateway.services.plan_table.foreign_ends import describe_usage
 from gateway.services.subscription import policy

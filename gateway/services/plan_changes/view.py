@@ -6,9 +6,10 @@ from datetime import datetime
 from sqlalchemy import and_, bindparam, select
 from sqlalchemy.orm import aliased
 
-from gateway.db.models import Json, Organization, PlanChange
+from gateway.db.models import Organization, PlanChange
 from gateway.db.prepared import Prepared
 from gateway.errors import NotFound
+from gateway.json_types import Json
 from gateway.services.plan_table.attribution import CHANGE_ID_PATTERN
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription.billing_rows import UNREAD

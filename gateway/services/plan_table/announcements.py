@@ -7,7 +7,8 @@ from itertools import chain
 from sqlalchemy import Table
 from sqlalchemy.orm import Session
 
-from gateway.db.models import Base, Json, PlanChange, PlanHistory
+from gateway.db.models import Base, PlanChange, PlanHistory
+from gateway.json_types import Json
 from gateway.receivers import CANCELLATION
 from gateway.services.notifications.outbox import NOTIFICATIONS, Fact, build_rows, to_text
 from gateway.services.plan_table.attribution import ADOPTED

@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Self
 
-from gateway.db.models import OPEN_STATES, Charge, Grant, Invoice, Json, OrganizationPlan, PlanChange, Subscription
+from gateway.db.models import OPEN_STATES, Charge, Grant, Invoice, OrganizationPlan, PlanChange, Subscription
+from gateway.json_types import Json
 from gateway.services.plan_table.selection import Plans, select_base_item, select_current_subscription
 from gateway.services.plan_table.standing import GOOD, NO_SUBSCRIPTION, RULES, SUSPENDED, derive_standing, find_debts
 from gateway.stripe_api.snapshots import ENDED, LOST

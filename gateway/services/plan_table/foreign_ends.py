@@ -10,7 +10,8 @@ from datetime import datetime
 
 from sqlalchemy.orm.attributes import get_history
 
-from gateway.db.models import FINAL_USAGE, MADE_FROM, Json, PlanChange
+from gateway.db.models import FINAL_USAGE, MADE_FROM, PlanChange
+from gateway.json_types import Json
 from gateway.services.plan_table.attribution import CHANGE_ID_PREFIX
 from gateway.services.plan_table.derive import PlanState
 from gateway.services.plan_table.rows import OrganizationRows

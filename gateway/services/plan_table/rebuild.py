@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from gateway.db.models import Json, Organization, OrganizationPlan, PlanHistory
+from gateway.db.models import Organization, OrganizationPlan, PlanHistory
 from gateway.db.queries import among
+from gateway.json_types import Json
 from gateway.services.plan_table.derive import PlanState
 from gateway.services.plan_table.writer import restore_row
 from gateway.services.runtime import Gateway

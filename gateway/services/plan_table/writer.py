@@ -17,7 +17,6 @@ from gateway.db.models import (
     OPEN_STATES,
     UNSETTLED,
     Grant,
-    Json,
     Organization,
     OrganizationPlan,
     PlanChange,
@@ -25,6 +24,7 @@ from gateway.db.models import (
     Subscription,
 )
 from gateway.errors import PaymentAbandoned
+from gateway.json_types import Json
 from gateway.services.plan_table.announcements import build_written_rows
 from gateway.services.plan_table.attribution import Attribution, attribute_plan, find_named_grant_id
 from gateway.services.plan_table.derive import (

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.db.models import Json
+from gateway.json_types import Json
 from gateway.services.reconciliation import drift
 from gateway.services.reconciliation.differences import Cause, Difference, Resolution, to_json_value
 from gateway.services.reconciliation.progress import Progress

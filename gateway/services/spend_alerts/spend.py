@@ -12,7 +12,8 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from gateway.catalog import Catalog, CatalogPlan, round_amount
-from gateway.db.models import Json, PlanHistory
+from gateway.db.models import PlanHistory
+from gateway.json_types import Json
 from gateway.services.subscription.billing_state import BillingState
 from gateway.services.subscription.pricing import find_listed, find_metered_ids
 from gateway.services.usage.aggregation import LONGEST_DELAY, add_up

@@ -10,7 +10,6 @@ from gateway.db.models import (
     NEWEST_FIRST,
     Discounts,
     Invoice,
-    Json,
     Organization,
     OrganizationPlan,
     PaymentMethod,
@@ -19,6 +18,7 @@ from gateway.db.models import (
     UpcomingInvoice,
 )
 from gateway.db.prepared import Prepared
+from gateway.json_types import Json
 from gateway.services.invoices.listing import IS_PAYABLE, IS_VISIBLE
 from gateway.services.mirror.charged_method import IS_CHARGED
 from gateway.services.plan_table.rows import PLAN_OF_PRODUCT

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.db.models import Json
+from gateway.json_types import Json
 from gateway.services.customers.existing import introduce_organization
 from gateway.services.customers.payment_methods import ShownPaymentMethod
 from gateway.services.invoices.upcoming import UpcomingCharges, build_upcoming_charges
