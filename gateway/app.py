@@ -85,7 +85,9 @@ def build_gateway(
     )
 
 
-def wired(needs: Collection[Need] = tuple(Need), share: Share | None = None, level: int = logging.INFO) -> Gateway:
+def build_from_environment(
+    needs: Collection[Need] = tuple(Need), share: Share | None = None, level: int = logging.INFO
+) -> Gateway:
     """Build the gateway from the environment, and log from ``level`` on. Raise ConfigError if a setting is wrong.
 
     ``needs`` names what the caller cannot do without.
@@ -98,7 +100,7 @@ def wired(needs: Collection[Need] = tuple(Need), share: Share | None = None, lev
 def create_app(gateway: Gateway | None = None) -> Flask:
     """Return the WSGI application. Build ``gateway`` from the environment if none is given. Raise ConfigError."""
     if gateway is None:
-        gateway = wired()
+        gateway = build_from_environment()
     if not gateway.config.stripe_webhook_secrets:
         raise ConfigError(MISSING[Need.WEBHOOKS])
     app = Application("gateway", static_folder=None)

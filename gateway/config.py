@@ -26,7 +26,7 @@ LOCAL_URL = re.compile(r"\Ahttp://(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d
 # 24 bytes or more in base64, as Standard Webhooks requires
 SIGNING_SECRET = re.compile(r"\Awhsec_(?:[A-Za-z0-9+/]{4}){8,22}(?:[A-Za-z0-9+/]{2}(?:==)?|[A-Za-z0-9+/]{3}=?)?\Z")
 WEBHOOK_TOLERANCE = timedelta(minutes=5)  # Stripe's default. Here it limits future times too
-WEBHOOK_MAX_BYTES = 256 * 1024
+MAX_BODY_BYTES = 256 * 1024  # of a delivery or of usage. Other bodies must be shorter
 QUOTE_LIFETIME = timedelta(minutes=15)
 COUNTS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that names the directory for the counts of all processes. prometheus_client defines it."""

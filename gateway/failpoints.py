@@ -3,7 +3,7 @@
 import os
 from enum import StrEnum
 
-VARIABLE = "GATEWAY_CRASH_POINT"
+VARIABLE = "GATEWAY_FAILPOINT"
 KILLED = 70  # the exit status of a process that died at a failpoint
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import click
 
-from gateway.app import wired
+from gateway.app import build_from_environment
 from gateway.config import Need
 from gateway.db.revision import is_migrated
 from gateway.db.session import Database
@@ -21,7 +21,7 @@ def load_gateway(needs: Collection[Need], share: Share | None = None, level: int
 
     A person reads what a command prints, so it logs only warnings by default.
     """
-    gateway = wired(needs, share, level)
+    gateway = build_from_environment(needs, share, level)
     click.get_current_context().call_on_close(gateway.database.close)
     return gateway
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from gateway.app import wired
+from gateway.app import build_from_environment
 from gateway.db.migrate import migrate
 from gateway.demo.month import play_month
 from gateway.demo.postgres import embedded_postgres
@@ -120,7 +120,7 @@ def start_sandbox(resources: ExitStack, port: int, web_port: int, data_dir: Path
 def prepare(resources: ExitStack, environment: dict[str, str]) -> Gateway:
     """Create the tables, and the plans at Stripe."""
     os.environ.update(environment)
-    gateway = wired(level=logging.WARNING)
+    gateway = build_from_environment(level=logging.WARNING)
     resources.callback(gateway.database.close)
     click.echo("Creating the tables, and the plans at Stripe …")
     migrate(gateway.database)

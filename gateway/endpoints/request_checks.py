@@ -10,7 +10,7 @@ from flask import request
 from werkzeug.exceptions import ClientDisconnected, NotFound, RequestEntityTooLarge
 from werkzeug.wsgi import get_content_length, get_input_stream
 
-from gateway.config import WEBHOOK_MAX_BYTES
+from gateway.config import MAX_BODY_BYTES
 from gateway.endpoints import usage
 from gateway.endpoints.blueprint import has_body
 
@@ -37,7 +37,7 @@ def read_body() -> None:
     """
     if has_body():
         # Usage comes in batches, which may be as long as a webhook.
-        limit = WEBHOOK_MAX_BYTES if request.blueprint == usage.blueprint.name else MAX_BYTES
+        limit = MAX_BODY_BYTES if request.blueprint == usage.blueprint.name else MAX_BYTES
         request.environ["wsgi.input"] = BytesIO(read_whole_body(request.environ, limit))
 
 

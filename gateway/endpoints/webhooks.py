@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from werkzeug.exceptions import MethodNotAllowed
 
 from gateway import problems
-from gateway.config import WEBHOOK_MAX_BYTES
+from gateway.config import MAX_BODY_BYTES
 from gateway.endpoints.request_checks import read_whole_body
 from gateway.endpoints.request_context import WebApp
 from gateway.metrics import DELIVERIES
@@ -50,7 +50,7 @@ class WebhookIngress:
     def _read(self, environ: "WSGIEnvironment") -> "PendingRow[InboxRow]":
         if environ["REQUEST_METHOD"] != "POST":
             raise MethodNotAllowed(["POST"])
-        body = read_whole_body(environ, WEBHOOK_MAX_BYTES)
+        body = read_whole_body(environ, MAX_BODY_BYTES)
         return self._web.inbox.add(body, environ.get("HTTP_STRIPE_SIGNATURE"))
 
     def _acknowledge(

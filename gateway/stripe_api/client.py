@@ -235,19 +235,19 @@ def needs_action(error: CardDeclined) -> bool:
     return isinstance(cause, stripe.CardError) and (cause.code or "").endswith("_payment_intent_requires_action")
 
 
-def nothing_upcoming(error: StripeRejected) -> bool:
+def is_nothing_upcoming(error: StripeRejected) -> bool:
     """Return whether Stripe refused to preview the next invoice because the subscription will have none."""
     cause = error.__cause__
     return isinstance(cause, stripe.InvalidRequestError) and cause.code == "invoice_upcoming_none"
 
 
-def outside_period(error: StripeRejected) -> bool:
+def is_outside_period(error: StripeRejected) -> bool:
     """Return whether Stripe refused the proration date because the subscription's period has ended since."""
     cause = error.__cause__
     return isinstance(cause, stripe.InvalidRequestError) and "proration_date" in (cause.param or "")
 
 
-def key_refused(error: StripeRejected) -> bool:
+def is_key_refused(error: StripeRejected) -> bool:
     """Return whether Stripe refused our API key and not the request.
 
     The key was revoked or rolled, or lacks a permission. The same request may succeed with another key.
@@ -255,18 +255,18 @@ def key_refused(error: StripeRejected) -> bool:
     return isinstance(error.__cause__, stripe.AuthenticationError | stripe.PermissionError)
 
 
-def kept_failure(error: StripeUnavailable) -> bool:
+def is_kept_failure(error: StripeUnavailable) -> bool:
     """Return whether Stripe replayed a 5xx that it had stored for the idempotency key.
 
     The effects of the first call stand. The idempotency key gives the same answer for a day, so it is useless.
     """
     cause = error.__cause__
-    if not answered_failure(error) or not isinstance(cause, stripe.StripeError):
+    if not is_answered_failure(error) or not isinstance(cause, stripe.StripeError):
         return False
     return CaseInsensitiveDict(cause.headers or {}).get("Idempotent-Replayed") == "true"
 
 
-def key_spent(error: StripeRejected | StripeUnavailable) -> bool:
+def is_key_spent(error: StripeRejected | StripeUnavailable) -> bool:
     """Return whether Stripe replayed the stored answer of an earlier call, or refused its key for other parameters."""
     cause = error.__cause__
     if isinstance(cause, stripe.IdempotencyError):
@@ -275,7 +275,7 @@ def key_spent(error: StripeRejected | StripeUnavailable) -> bool:
     return CaseInsensitiveDict(headers or {}).get("Idempotent-Replayed") == "true"
 
 
-def answered_failure(error: StripeUnavailable) -> bool:
+def is_answered_failure(error: StripeUnavailable) -> bool:
     """Return whether Stripe answered 5xx. It repeats that answer for the same idempotency key for a day."""
     cause = error.__cause__
     return isinstance(cause, stripe.StripeError) and (cause.http_status or 0) >= HTTPStatus.INTERNAL_SERVER_ERROR

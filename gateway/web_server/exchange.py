@@ -89,6 +89,7 @@ class Exchange:
         self._began = time.monotonic()
         self._response, self._environ = wsgi.create(self._request, conn.sock, conn.client, conn.server, worker.cfg)
         self._environ["wsgi.multithread"] = True
+        count_request(worker)
         if not may_keep_connections(worker):
             self._response.force_close()
         parts: Iterable[bytes] = worker.wsgi(self._environ, self._response.start_response)
@@ -107,12 +108,16 @@ class Exchange:
         return not self._response.should_close() and ends_with_its_body(self._conn)
 
 
-def may_keep_connections(worker: ThreadWorker) -> bool:
-    """Count a request, and return whether its connection may be kept."""
+def count_request(worker: ThreadWorker) -> None:
+    """Count a request, and let the worker end after its last one."""
     worker.nr += 1
     if worker.nr >= worker.max_requests and worker.alive:
         worker.log.info("Autorestarting worker after current request.")
         worker.alive = False
+
+
+def may_keep_connections(worker: ThreadWorker) -> bool:
+    """Return whether the worker may keep connections after their requests."""
     return bool(worker.alive and worker.cfg.keepalive) and len(worker.keepalived_conns) < worker.max_keepalived
 
 

@@ -8,10 +8,10 @@ import re
 
 from gunicorn.http.errors import InvalidChunkSize, ParseException
 
-from gateway.config import WEBHOOK_MAX_BYTES
+from gateway.config import MAX_BODY_BYTES
 
 HEAD_LIMIT = 64 * 1024  # bytes of the request line and the headers together
-CHUNKED_LIMIT = 2 * WEBHOOK_MAX_BYTES  # bytes of a chunked body as sent, with the chunks' size lines
+CHUNKED_LIMIT = 2 * MAX_BODY_BYTES  # bytes of a chunked body as sent, with the chunks' size lines
 CHUNK_LINE_LIMIT = 1024  # bytes of a chunk's size line with its extensions, which we ignore
 LINE_LOOKED_AT = 64  # bytes of the request line, more than the paths have that the worker looks for
 END_OF_HEAD = b"\r\n\r\n"
@@ -96,7 +96,7 @@ class Incoming:
             return
         # gunicorn refuses other codings and several lengths. The application refuses a longer body by its length.
         length = int(lengths[0]) if len(lengths) == 1 and LENGTH.fullmatch(lengths[0].rstrip()) else 0
-        self._ends_at = body + (length if length <= WEBHOOK_MAX_BYTES else 0)
+        self._ends_at = body + (length if length <= MAX_BODY_BYTES else 0)
 
     def _find_end_of_chunks(self) -> None:
         while not self.complete and self._chunk < len(self.data):

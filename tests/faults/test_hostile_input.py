@@ -8,7 +8,7 @@ from http.client import HTTPResponse
 import pytest
 import requests
 
-from gateway.config import WEBHOOK_MAX_BYTES
+from gateway.config import MAX_BODY_BYTES
 from tests.support.bulk_events import SECRET
 from tests.support.deployment import Deployment, sign
 
@@ -149,18 +149,18 @@ def chunked(stage: Deployment, body: bytes) -> HTTPResponse:
 
 
 def test_chunked_body_is_stored_whole_or_refused(running: Deployment) -> None:
-    padding = WEBHOOK_MAX_BYTES - len(event(id="evt_hostile_chunked", type="customer.updated", padding=""))
+    padding = MAX_BODY_BYTES - len(event(id="evt_hostile_chunked", type="customer.updated", padding=""))
     for size, status in ((-1, 200), (0, 413), (1, 413), (50_000, 413)):
         body = event(id="evt_hostile_chunked", type="customer.updated", padding="x" * (padding + size))
         assert chunked(running, body).status == status, size
     [(payload,)] = running.rows("DELETE FROM webhook_events WHERE id = 'evt_hostile_chunked' RETURNING payload")
-    assert len(payload) == WEBHOOK_MAX_BYTES - 1
+    assert len(payload) == MAX_BODY_BYTES - 1
 
 
 def test_length_over_the_limit_is_refused_before_the_body_is_read(running: Deployment) -> None:
     head = (
         "POST /webhooks/stripe HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-        f"Content-Length: {WEBHOOK_MAX_BYTES + 1}\r\nStripe-Signature: t=1,v1=0\r\n\r\n"
+        f"Content-Length: {MAX_BODY_BYTES + 1}\r\nStripe-Signature: t=1,v1=0\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
         connection.sendall(head.encode())  # the body never follows

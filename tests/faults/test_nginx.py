@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from gateway.config import WEBHOOK_MAX_BYTES
+from gateway.config import MAX_BODY_BYTES
 from gateway.endpoints.request_checks import MAX_BYTES
 from tests.faults.raw_http import Answer, bearer, exchange, head
 from tests.support.deployment import Deployment
@@ -130,7 +130,7 @@ def test_metrics_are_not_forwarded(running: Deployment, proxy: int, path: str) -
 def test_bodies_have_the_gateways_limits(running: Deployment, proxy: int) -> None:
     too_large = send(running, proxy, "POST /v1/subscription", b" " * (MAX_BYTES + 1))
     assert (too_large.status, too_large.code) == (413, "payload_too_large")
-    event = b" " * (WEBHOOK_MAX_BYTES - 1)
+    event = b" " * (MAX_BODY_BYTES - 1)
     assert send(running, proxy, "POST /webhooks/stripe", event).code == "webhook_refused"
     assert send(running, proxy, "POST /webhooks/stripe", event + b"  ").code == "payload_too_large"
 

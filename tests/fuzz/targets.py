@@ -19,7 +19,7 @@ from flask import Flask
 from sqlalchemy import insert, text
 
 from gateway.app import build_gateway, create_app
-from gateway.config import WEBHOOK_MAX_BYTES, Config
+from gateway.config import MAX_BODY_BYTES, Config
 from gateway.db.models import Organization, WebhookEvent
 from gateway.endpoints.request_context import EXTENSION
 from gateway.errors import WebhookRefused
@@ -151,12 +151,12 @@ def ingress(stage: FuzzedGateway, choices: Choices) -> None:
     more: dict[str, Any] = {
         name: mutations.printable(choices.ConsumeBytes(6)) for name in HEADERS if choices.ConsumeIntInRange(0, 3) == 0
     }
-    choice, length = choices.ConsumeIntInRange(0, 5), choices.ConsumeIntInRange(0, 2 * WEBHOOK_MAX_BYTES)
+    choice, length = choices.ConsumeIntInRange(0, 5), choices.ConsumeIntInRange(0, 2 * MAX_BODY_BYTES)
     if choice == 0:
         more["CONTENT_LENGTH"] = str(length)
     elif choice == 1:
         more |= {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
-    padding = b" " * WEBHOOK_MAX_BYTES if choices.ConsumeIntInRange(0, 30) == 0 else b""
+    padding = b" " * MAX_BODY_BYTES if choices.ConsumeIntInRange(0, 30) == 0 else b""
     kind = choices.ConsumeIntInRange(0, 4)
     mutated = mutations.event(choices, TYPES) if kind == 0 else None
     good = signature_of(mutated or b"", age=choices.ConsumeIntInRange(-1, 1) * 310)

@@ -9,7 +9,7 @@ from gunicorn.http.parser import RequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config import WEBHOOK_MAX_BYTES
+from gateway.config import MAX_BODY_BYTES
 from gateway.web_server.incoming import CHUNKED_LIMIT, HEAD_LIMIT, BodyTooLarge, HeadTooLarge, Incoming
 
 LINE = b"POST /webhooks/stripe HTTP/1.1\r\nHost: x\r\n"
@@ -59,16 +59,14 @@ def test_following_request_does_not_move_the_end(request: tuple[bytes, bytes], l
     assert not fed(sent[:-1]).complete
 
 
-@pytest.mark.parametrize("size", [0, WEBHOOK_MAX_BYTES])
+@pytest.mark.parametrize("size", [0, MAX_BODY_BYTES])
 def test_length_within_the_limit_is_waited_for(size: int) -> None:
     head = LINE + b"Content-Length: %d\r\n\r\n" % size
     assert fed(head).complete == (size == 0)
     assert fed(head, b"x" * size).complete
 
 
-@pytest.mark.parametrize(
-    "length", [b"%d" % (WEBHOOK_MAX_BYTES + 1), b"9" * 5_000, b"-1", b"x", b"1\r\nContent-Length: 2"]
-)
+@pytest.mark.parametrize("length", [b"%d" % (MAX_BODY_BYTES + 1), b"9" * 5_000, b"-1", b"x", b"1\r\nContent-Length: 2"])
 def test_length_that_will_be_refused_is_not_waited_for(length: bytes) -> None:
     assert fed(LINE + b"Content-Length: " + length + b"\r\n\r\n").complete
 

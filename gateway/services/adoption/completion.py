@@ -15,7 +15,7 @@ from gateway.errors import NotFound, StripeRejected
 from gateway.services.customers.existing import fill_mirror
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
-from gateway.stripe_api.client import key_refused, stripe_call
+from gateway.stripe_api.client import is_key_refused, stripe_call
 from gateway.stripe_api.snapshots import ORGANIZATION_ID_KEY, UnreadableObject
 
 PAGE_SIZE = 100
@@ -40,7 +40,7 @@ def complete_all(gateway: Gateway) -> Generator[str]:
             try:
                 complete(gateway, organization_id, customer_id)
             except (StripeRejected, UnreadableObject) as error:
-                if isinstance(error, StripeRejected) and key_refused(error):
+                if isinstance(error, StripeRejected) and is_key_refused(error):
                     raise
                 log.exception("adoption_incomplete", organization_id=organization_id)
             yield organization_id

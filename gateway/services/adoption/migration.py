@@ -15,7 +15,7 @@ from gateway.services.mirror.refresh import merge_answer, refresh
 from gateway.services.plan_table.selection import UNMAPPED
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
-from gateway.stripe_api.client import key_refused, stripe_call
+from gateway.stripe_api.client import is_key_refused, stripe_call
 from gateway.stripe_api.snapshots import ENDED, SubscriptionSnapshot
 
 CLASSIC = "classic"
@@ -59,7 +59,7 @@ def migrate_all(gateway: Gateway) -> Generator[Migration]:
         try:
             migrate(gateway, subscription_id, revision)
         except (NotFound, StripeRejected) as error:
-            if isinstance(error, StripeRejected) and key_refused(error):
+            if isinstance(error, StripeRejected) and is_key_refused(error):
                 raise
             refusal = explain_refusal(gateway, subscription_id, error)
         yield Migration(organization_id=organization_id, subscription_id=subscription_id, refusal=refusal)

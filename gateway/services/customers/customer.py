@@ -26,7 +26,7 @@ from gateway.services.customers.existing import (
 from gateway.services.mirror.created_customers import customer_key_prefix
 from gateway.services.mirror.refresh import merge_snapshots, read_answer
 from gateway.services.runtime import Caller, Gateway
-from gateway.stripe_api.client import answered_failure, refuses, stripe_call
+from gateway.stripe_api.client import is_answered_failure, refuses, stripe_call
 from gateway.stripe_api.idempotency_keys import KEY_LIFETIME
 from gateway.stripe_api.snapshots import ORGANIZATION_ID_KEY, CustomerSnapshot
 from gateway.stripe_api.times import to_unix
@@ -115,7 +115,7 @@ def ensure_customer(gateway: Gateway, caller: Caller) -> str:
     try:
         answer = create_customer(gateway, organization)
     except StripeUnavailable as error:
-        if answered_failure(error):
+        if is_answered_failure(error):
             retire_key(gateway, organization)
         raise
     except StripeRejected as error:

@@ -17,7 +17,7 @@ from gateway.services.mirror.charged_method import get_default, get_own
 from gateway.services.mirror.refresh import merge_snapshots, read_answer, retrieve_all
 from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.runtime import Caller, Gateway
-from gateway.stripe_api.client import nothing_upcoming, stripe_call
+from gateway.stripe_api.client import is_nothing_upcoming, stripe_call
 from gateway.stripe_api.snapshots import (
     CustomerSnapshot,
     InvoiceSnapshot,
@@ -141,7 +141,7 @@ def refuse_upcoming(gateway: Gateway, subscription: Subscription) -> None:
         with stripe_call():
             upcoming = gateway.stripe.v1.invoices.create_preview({"subscription": subscription.id})
     except StripeRejected as error:
-        if nothing_upcoming(error):
+        if is_nothing_upcoming(error):
             return
         raise
     if upcoming.amount_due > 0:

@@ -19,7 +19,7 @@ from gateway.services.mirror.refresh import retrieve_all
 from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.rate_limits.card_testing import count_decline
 from gateway.services.runtime import Gateway
-from gateway.stripe_api.client import kept_failure
+from gateway.stripe_api.client import is_kept_failure
 from gateway.stripe_api.snapshots import Snapshot
 
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ def perform(gateway: Gateway, operation: Operation, intent: BillingIntent) -> No
         raise
     except StripeUnavailable as error:
         # Stripe replayed its 5xx. The call is over, and its key returns the same answer for a day.
-        if kept_failure(error):
+        if is_kept_failure(error):
             settle(gateway, operation, intent)
         raise
     except GatewayError:

@@ -14,8 +14,8 @@ from gateway.services.mirror.created_customers import is_made_by_gateway
 from gateway.services.mirror.dependents import (
     NAMES_OF_PAYMENT_METHODS,
     find_discount_ids,
-    find_outdated_dependents,
     must_be_recalculated,
+    update_dependents,
 )
 from gateway.services.mirror.locks import CATALOG_KINDS, find_subscribers, lock_catalog, lock_organizations
 from gateway.services.mirror.ordering import CLOCK_TOLERANCE, Verdict, decide_order
@@ -213,7 +213,7 @@ class Batch:
                     if column in NAMES_OF_PAYMENT_METHODS and value is not None:
                         self.named_payment_methods.add(value)
             self.mark_affected(snapshot, row)
-            self.to_refresh |= find_outdated_dependents(self.session, snapshot, self.rows)
+            self.to_refresh |= update_dependents(self.session, snapshot, self.rows)
         if verdict in {Verdict.REFRESH, Verdict.APPLY_AND_REFRESH}:
             self.to_refresh.add((snapshot.kind, snapshot.id))
         if snapshot.seen.took > SLOW_ANSWER and verdict is not Verdict.STALE:

@@ -72,8 +72,8 @@ def lacks_discounts(snapshot: Snapshot, known: AbstractSet[str]) -> bool:
     return known != held if isinstance(snapshot, CustomerSnapshot) else not held <= known
 
 
-def find_outdated_dependents(session: Session, snapshot: Snapshot, rows: Rows) -> set[tuple[str, str]]:
-    """Return kind and id of the objects to refresh, because ``snapshot`` has just been applied to its row.
+def update_dependents(session: Session, snapshot: Snapshot, rows: Rows) -> set[tuple[str, str]]:
+    """Update what depends on a snapshot that has just been applied. Return kind and id of the objects to refresh.
 
     A subscription or customer names a discount that the mirror does not know. The charges of a subscription were
     calculated before it changed. An invoice lacks lines that the comparison with its calculated charges needs.

@@ -105,8 +105,10 @@ def lock_unlocked(session: Session, events: Mapping[str, Sequence[Observation]])
     customers, organizations = find_owners(observations)
     named = {*organizations, *holders.values(), *(each for some in subscribers.values() for each in some)}
     found = session.execute(CONCERNED_ORGANIZATIONS, {"customers": customers, "organizations": list(named)}).all()
-    locked = find_locked(session, {each.id for each in found})
-    locked_customers = {each.stripe_customer_id: each.id for each in found if each.id in locked and each[1]}
+    locked = lock_free_organizations(session, {each.id for each in found})
+    locked_customers = {
+        each.stripe_customer_id: each.id for each in found if each.id in locked and each.stripe_customer_id is not None
+    }
 
     def find_lock(seen: Observation) -> str | None:
         if isinstance(seen, Snapshot) and seen.kind in CATALOG_KINDS and not owns_catalog:
@@ -118,7 +120,7 @@ def lock_unlocked(session: Session, events: Mapping[str, Sequence[Observation]])
     return {event_id: lock for event_id, lock in locks.items() if lock is not None}
 
 
-def find_locked(session: Session, organization_ids: Collection[str]) -> set[str]:
-    """Return the organizations that another session has locked, and lock the others."""
+def lock_free_organizations(session: Session, organization_ids: Collection[str]) -> set[str]:
+    """Lock the organizations that no other session has locked. Return the others."""
     rows = select(Organization.id).where(among(Organization.id, organization_ids)).order_by(Organization.id)
     return set(session.scalars(rows)) - set(session.scalars(rows.with_for_update(skip_locked=True)))

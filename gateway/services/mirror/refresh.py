@@ -19,7 +19,7 @@ from gateway.services.mirror.refresh_jobs import defer_refresh
 from gateway.services.mirror.tables import KINDS
 from gateway.services.rate_limits.stripe_budget import Priority, calling_as
 from gateway.services.runtime import Gateway
-from gateway.stripe_api.client import key_refused, nothing_upcoming, stripe_call
+from gateway.stripe_api.client import is_key_refused, is_nothing_upcoming, stripe_call
 from gateway.stripe_api.snapshots import (
     Answer,
     InvoiceSnapshot,
@@ -124,7 +124,7 @@ def retrieve(gateway: Gateway, kind: str, stripe_id: str) -> Snapshot | None:
     except NotFound:
         return find_deleted_draft(gateway, stripe_id, after_revision) if kind == InvoiceSnapshot.kind else None
     except StripeRejected as error:
-        if nothing_upcoming(error):
+        if is_nothing_upcoming(error):
             return None
         raise
     try:
@@ -198,7 +198,7 @@ def run_refresh_job(gateway: Gateway, kind: str, stripe_id: str, attempt: int) -
         if isinstance(error, DatabaseUnavailable) and not is_locked(error.__cause__):
             raise
         # The event is already marked done. Without a successor, no job would retry with the right key.
-        if isinstance(error, StripeRejected) and not key_refused(error):
+        if isinstance(error, StripeRejected) and not is_key_refused(error):
             raise
         log.warning("refresh_postponed", kind=kind, stripe_id=stripe_id, attempt=attempt, exc_info=True)
         retry_at = gateway.clock() + compute_wait(FIRST_RETRY, LONGEST_RETRY, doublings=attempt)

@@ -62,7 +62,7 @@ from gateway.services.plan_table.trials import fail_change
 from gateway.services.rate_limits.card_testing import count_decline
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
-from gateway.stripe_api.client import kept_failure, outside_period, stripe_call
+from gateway.stripe_api.client import is_kept_failure, is_outside_period, stripe_call
 from gateway.stripe_api.snapshots import ENDED, SubscriptionSnapshot, UnreadableObject
 
 AFTER_EXPIRY = timedelta(minutes=1)  # time for Stripe to announce that the payment came too late
@@ -105,7 +105,7 @@ def run_change(gateway: Gateway, change_id: str, first: Step | None = None) -> N
                     return
             except StripeUnavailable as error:
                 # At most one new key per run, because Stripe may keep failing for a long time.
-                if not kept_failure(error) or NEW_KEY in performed:
+                if not is_kept_failure(error) or NEW_KEY in performed:
                     raise
                 retire_key(gateway, step)
                 performed.add(NEW_KEY)
@@ -151,7 +151,7 @@ def perform_step(gateway: Gateway, step: Step) -> None:
         refresh(gateway, SubscriptionSnapshot.kind, step.subscription_id or "")  # an earlier call has ended it
         return
     except StripeRejected as error:
-        if outside_period(error):
+        if is_outside_period(error):
             raise QuoteStale("The billing period has ended since the quote was made.") from error
         raise
     failpoint(Failpoint.STRIPE_ANSWERED)

@@ -20,7 +20,7 @@ from gateway.failpoints import Failpoint, failpoint
 from gateway.services.plan_changes.unpaid_credits import is_running
 from gateway.services.runtime import Gateway
 from gateway.services.usage.ended_plans import sum_usage, take_back
-from gateway.stripe_api.client import key_spent, stripe_call
+from gateway.stripe_api.client import is_key_spent, stripe_call
 from gateway.stripe_api.times import from_unix, to_unix
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def bill_unbilled_usage(gateway: Gateway, change_id: str) -> None:
         try:
             return try_to_bill(gateway, change_id, attempt)
         except (StripeRejected, StripeUnavailable) as error:
-            if not key_spent(error):
+            if not is_key_spent(error):
                 raise
         attempt += 1
 

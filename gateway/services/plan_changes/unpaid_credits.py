@@ -37,7 +37,7 @@ from gateway.services.plan_table.selection import stands_for_plan
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.services.subscription.settlement import MONTHLY, keeps_pending_for_a_year
-from gateway.stripe_api.client import key_spent, stripe_call
+from gateway.stripe_api.client import is_key_spent, stripe_call
 from gateway.stripe_api.snapshots import CHANGE_ID_KEY, ENDED, InvoiceSnapshot, SubscriptionSnapshot, UnreadableObject
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def withdraw_from_invoice(gateway: Gateway, change_id: str | None, invoice_id: s
         try:
             return try_withdrawal(gateway, change_id, invoice_id, attempt)
         except (StripeRejected, StripeUnavailable) as error:
-            if not key_spent(error):
+            if not is_key_spent(error):
                 raise
         attempt += 1
 
@@ -241,7 +241,7 @@ def charge_back(
         with stripe_call():
             gateway.stripe.v1.invoice_items.create(params, {"idempotency_key": key, "max_network_retries": 0})
     except StripeRejected as error:
-        if "subscription" not in params or key_spent(error):
+        if "subscription" not in params or is_key_spent(error):
             raise
         # The subscription may have ended since the mirror saw it. Without this, the credit would never be withdrawn.
         refresh(gateway, SubscriptionSnapshot.kind, params["subscription"])

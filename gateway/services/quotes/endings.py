@@ -6,7 +6,7 @@ from stripe import Invoice
 
 from gateway.errors import StripeRejected
 from gateway.services.runtime import Gateway
-from gateway.stripe_api.client import nothing_upcoming, stripe_call
+from gateway.stripe_api.client import is_nothing_upcoming, stripe_call
 
 
 def preview_endings(gateway: Gateway, subscriptions: Iterable[str]) -> list[Invoice]:
@@ -27,6 +27,6 @@ def preview_endings(gateway: Gateway, subscriptions: Iterable[str]) -> list[Invo
                     )
                 )
         except StripeRejected as error:
-            if not nothing_upcoming(error):
+            if not is_nothing_upcoming(error):
                 raise
     return found

@@ -17,7 +17,7 @@ from gateway.errors import StripeRejected
 from gateway.services.quotes.lines import get_details, list_lines, sum_up
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.terms import find_next_invoice_date
-from gateway.stripe_api.client import nothing_upcoming, stripe_call
+from gateway.stripe_api.client import is_nothing_upcoming, stripe_call
 from gateway.stripe_api.snapshots import TRIALING
 
 KEPT_FOR = timedelta(minutes=5)
@@ -68,7 +68,7 @@ def load_estimate(gateway: Gateway, organization_id: str) -> DatedEstimate | Non
         with stripe_call():
             invoice = gateway.stripe.v1.invoices.create_preview({"subscription": subscription.id})
     except StripeRejected as error:
-        if nothing_upcoming(error):
+        if is_nothing_upcoming(error):
             return None
         raise
     amounts = asdict(split_amounts(invoice, metered_prices))

@@ -36,7 +36,7 @@ from gateway.services.subscription.scheduled_end import build_end_params, find_c
 from gateway.services.subscription.tax import build_tax_params
 from gateway.services.subscription.terms import find_billing_date, find_scheduled_end
 from gateway.services.subscription.trials import is_trialing
-from gateway.stripe_api.client import NEEDS_ADDRESS, nothing_upcoming, outside_period, stripe_call
+from gateway.stripe_api.client import NEEDS_ADDRESS, is_nothing_upcoming, is_outside_period, stripe_call
 from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.stripe_api.times import from_unix, to_unix
 
@@ -208,7 +208,7 @@ def preview_next_invoice(gateway: Gateway, request: QuoteRequest) -> Invoice | N
     try:
         return preview_invoice(gateway, request, "none" if request.charge_now else "create_prorations")
     except StripeRejected as error:
-        if request.charge_now and nothing_upcoming(error):
+        if request.charge_now and is_nothing_upcoming(error):
             return None
         raise
 
@@ -239,7 +239,7 @@ def preview_invoice(gateway: Gateway, request: QuoteRequest, proration_behavior:
         with detect_deletion(gateway, request.organization_id), stripe_call():
             preview = gateway.stripe.v1.invoices.create_preview(params | cast("InvoiceCreatePreviewParams", tax))
     except StripeRejected as error:
-        if outside_period(error):
+        if is_outside_period(error):
             raise PeriodOver("The billing period is ending. Please try again.") from error
         raise
     if preview.automatic_tax.status == LACKS_ADDRESS and not request.plan.is_floor:

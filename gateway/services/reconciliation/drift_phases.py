@@ -20,7 +20,7 @@ from gateway.services.plan_table.writer import derive_plan
 from gateway.services.reconciliation import compare
 from gateway.services.reconciliation.differences import Cause, Difference, Pair, compare_fields
 from gateway.services.runtime import Gateway
-from gateway.stripe_api.client import key_refused, stripe_call
+from gateway.stripe_api.client import is_key_refused, stripe_call
 from gateway.stripe_api.events import JsonObject
 from gateway.stripe_api.snapshots import (
     ENDED,
@@ -259,7 +259,7 @@ def compare_each(gateway: Gateway, kind: type[Snapshot], suspects: Collection[st
         try:
             snapshot = retrieve(gateway, kind.kind, stripe_id)
         except (UnreadableObject, StripeRejected) as error:
-            if isinstance(error, StripeRejected) and key_refused(error):  # then Stripe refuses all objects
+            if isinstance(error, StripeRejected) and is_key_refused(error):  # then Stripe refuses all objects
                 raise
             absent[stripe_id] = Cause.UNREADABLE
             continue

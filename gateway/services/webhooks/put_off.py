@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from gateway.db.models import WebhookEvent
 from gateway.db.queries import among
-from gateway.services.mirror.locks import find_locked, lock_unlocked
+from gateway.services.mirror.locks import lock_free_organizations, lock_unlocked
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.snapshots import Observation
 
@@ -53,8 +53,8 @@ def resume_unlocked(gateway: Gateway) -> int | None:
     if not names:
         return None
     with gateway.database.transaction() as session:
-        unlocked = names - find_locked(session, names)
-        resumed = update(WebhookEvent).where(among(WebhookEvent.waits_for, unlocked)).values(waits_for=None)
+        locked = lock_free_organizations(session, names)
+        resumed = update(WebhookEvent).where(among(WebhookEvent.waits_for, names - locked)).values(waits_for=None)
         rows = session.execute(
             resumed.returning(WebhookEvent.id), execution_options={"synchronize_session": False}
         ).all()

@@ -68,9 +68,10 @@ def test_a_process_killed_in_the_call_leaves_no_second_customer(world: World) ->
     lose_every_webhook(world)
     world.fault("delay", method="POST", path="/v1/customers", seconds=30)
     code = (
-        "from gateway.app import wired; from gateway.services.customers.customer import ensure_customer;"
+        "from gateway.app import build_from_environment;"
+        "from gateway.services.customers.customer import ensure_customer;"
         "from gateway.services.runtime import Caller; from gateway.commands.loading import STRIPE;"
-        "gateway = wired(STRIPE);"
+        "gateway = build_from_environment(STRIPE);"
         "ensure_customer(gateway, Caller(organization_id='org_1', actor='t', name='Ada', email='ada@example.test'))"
     )
     config = world.gateway.config

@@ -131,7 +131,7 @@ def test_second_500_under_the_next_key_leaves_the_change_to_the_job(shop: Faulty
 
 def test_500_not_stored_is_retried_under_the_same_key(shop: FaultyShop, monkeypatch: pytest.MonkeyPatch) -> None:
     # as if it came from a proxy between us and Stripe
-    monkeypatch.setattr("gateway.services.plan_changes.execute.kept_failure", lambda _error: False)
+    monkeypatch.setattr("gateway.services.plan_changes.execute.is_kept_failure", lambda _error: False)
     shop.world.fault("error_before", method="POST", path=CHANGING)
     change = shop.upgrade()
     assert (change["state"], shop.paid_or_pending()) == ("processing", [])

@@ -17,7 +17,7 @@ from sqlalchemy import select, text, update
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from gateway.app import build_gateway, create_app
-from gateway.config import WEBHOOK_MAX_BYTES
+from gateway.config import MAX_BODY_BYTES
 from gateway.db import writer
 from gateway.db.models import WebhookEvent
 from gateway.endpoints.request_context import EXTENSION
@@ -130,11 +130,11 @@ def test_a_signed_body_that_is_not_utf8_is_refused(world: World) -> None:
 
 
 def test_body_at_or_over_the_limit_is_refused(world: World) -> None:
-    body = json.dumps(event(padding="x" * WEBHOOK_MAX_BYTES))
+    body = json.dumps(event(padding="x" * MAX_BODY_BYTES))
     assert problem_of(deliver(world, body)) == (413, "payload_too_large")
     at_the_limit = json.dumps(event(padding=""))
-    at_the_limit = json.dumps(event(padding="x" * (WEBHOOK_MAX_BYTES - len(at_the_limit))))
-    assert len(at_the_limit) == WEBHOOK_MAX_BYTES
+    at_the_limit = json.dumps(event(padding="x" * (MAX_BODY_BYTES - len(at_the_limit))))
+    assert len(at_the_limit) == MAX_BODY_BYTES
     assert problem_of(deliver(world, at_the_limit)) == (413, "payload_too_large")
     assert stored(world) == []
 

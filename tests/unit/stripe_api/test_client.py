@@ -14,7 +14,7 @@ from gateway.errors import (
     StripeRejected,
     StripeUnavailable,
 )
-from gateway.stripe_api.client import API_VERSION, key_refused, stripe_call, stripe_client
+from gateway.stripe_api.client import API_VERSION, is_key_refused, stripe_call, stripe_client
 from gateway.stripe_api.event_list import list_events
 from tests.support.stripe_answers import stripe_that_answers
 
@@ -130,7 +130,7 @@ def test_key_refused_recognizes_only_a_refused_key(status: int, error: dict[str,
         stripe_call(),
     ):
         stripe_client("sk_test_unit", url).v1.customers.retrieve("cus_1")
-    assert key_refused(caught.value) is refused
+    assert is_key_refused(caught.value) is refused
 
 
 def test_other_errors_pass_unchanged() -> None:
