@@ -21,5 +21,5 @@ def store_result(
 
 def load_result(database: Database, name: str) -> Check | None:
     """Return the stored result, or None if the check was never made. Raise DatabaseUnavailable."""
-    with database.transaction() as session:
+    with database.reading() as session:
         return session.scalar(select(Check).where(Check.name == name))

@@ -13,7 +13,7 @@ HEAD = max(each.name[:4] for each in MIGRATIONS.glob("versions/[0-9]*.py"))
 
 def is_migrated(database: Database) -> bool:
     """Return whether the database has every migration of this release. Raise DatabaseUnavailable."""
-    with database.transaction() as session:
+    with database.reading() as session:
         return has_all(session.connection())
 
 

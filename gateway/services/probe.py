@@ -87,7 +87,7 @@ def move(gateway: Gateway, plan: CatalogPlan, patience: timedelta) -> tuple[str 
 
 def load(gateway: Gateway) -> BillingState:
     """Load the billing state of the probe's organization."""
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         return load_billing_state(session, ORGANIZATION, gateway.catalog)
 
 

@@ -55,7 +55,7 @@ def load_waiting(gateway: Gateway, after: str) -> list[tuple[str, str]]:
         .order_by(Adoption.organization_id)
         .limit(PAGE_SIZE)
     )
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         return [(organization, customer or "") for organization, customer in session.execute(query)]
 
 

@@ -98,7 +98,7 @@ def is_anothers(gateway: Gateway, organization_id: str, customer_id: str) -> boo
 def is_subscribed(gateway: Gateway, customer_id: str) -> bool:
     """Return whether the customer has a running subscription with an item of a plan's product."""
     found = list_subscriptions(gateway, customer_id)
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         plans = load_plans(session)
     running = (each for each in found if each.status not in ENDED)
     return any(item.product_id in plans.of_product for each in running for item in each.items)

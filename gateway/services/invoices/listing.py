@@ -40,7 +40,7 @@ class InvoicePage:
 def load_page(gateway: Gateway, caller: Caller, *, limit: int, starting_after: str | None) -> InvoicePage:
     """Return the invoices after ``starting_after``, or the newest. Raise NotFound if that is another's invoice."""
     query = select_visible(caller).order_by(*NEWEST_FIRST).limit(limit + 1)
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         if starting_after is not None:
             last = load_invoice(session, caller, starting_after)
             position = (last.created, len(last.number or ""), last.number or "", last.id)
@@ -51,7 +51,7 @@ def load_page(gateway: Gateway, caller: Caller, *, limit: int, starting_after: s
 
 def get_invoice(gateway: Gateway, caller: Caller, invoice_id: str) -> Invoice:
     """Return one invoice of the caller's organization. Raise NotFound."""
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         return load_invoice(session, caller, invoice_id)
 
 

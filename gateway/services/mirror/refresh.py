@@ -242,5 +242,5 @@ def load_revision(gateway: Gateway, kind: str, stripe_id: str) -> int | None:
     """Return the revision of the object's row, or None if the mirror has no row."""
     model: type[Mirrored] = KINDS[kind].model
     query = select(model.revision).where(model.__table__.columns[KINDS[kind].key] == stripe_id)
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         return session.scalar(query)

@@ -170,7 +170,7 @@ def check_disk() -> Finding:
 
 def check_catalog(gateway: Gateway) -> Finding:
     """Check that the mirror's prices match ``catalog.toml``."""
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         sold = {key: price["id"] for key, price in (session.scalar(select(PRICES)) or {}).items()}
         prices = {price.id: price for price in session.scalars(select(Price).where(among(Price.id, sold.values())))}
     listed = [

@@ -130,7 +130,7 @@ def load_status(gateway: Gateway) -> Status:
     )
     undelivered = select(func.count()).select_from(SalesInquiry).where(~delivered.exists())
     silence = {"silence": HEARTBEAT_TIMEOUT}
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         changes = dict(session.execute(open_changes.group_by(PlanChange.state)).all())
         return Status(
             events={state: count_events(session, state) for state in ("pending", "failed", "dead")},
@@ -199,5 +199,5 @@ def count_never_delivered(gateway: Gateway) -> int:
 
     Raise DatabaseUnavailable.
     """
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         return session.scalar(NEVER_DELIVERED) or 0

@@ -26,7 +26,7 @@ def check_charge(gateway: Gateway, change_id: str) -> None:
     also contains a balance, a tax or an item that the quote did not know. Raise StripeUnavailable, and the worker then
     retries the job.
     """
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         change = session.get_one(PlanChange, change_id)
         customer_id = find_customer_id(session, change)
     if change.charged is not None or change.proration_date is None or customer_id is None:

@@ -234,7 +234,7 @@ def finish_change(gateway: Gateway, change_id: str) -> None:
     ``request.write_intent`` queues the job with the change. Raise StripeUnavailable or UnreadableObject, and the
     worker then retries the job. Once the change is too old to repeat its calls, end it as ``abandoned`` instead.
     """
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         unfinished = session.get_one(PlanChange, change_id)
         if unfinished.state not in OPEN_STATES:
             return

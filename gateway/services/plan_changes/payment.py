@@ -221,7 +221,7 @@ def void_pending_invoice(gateway: Gateway, intent: BillingIntent) -> list[Snapsh
 
 def list_pending_objects(gateway: Gateway, intent: BillingIntent) -> list[tuple[str, str]]:
     """Return the invoice that the change waits for, and the subscription with the pending update."""
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         change = session.get_one(PlanChange, intent.object_id)
         subscription = load_billing_state(session, change.organization_id, gateway.catalog).subscription
     found = [(InvoiceSnapshot.kind, change.steps[PENDING_INVOICE]["id"])]

@@ -168,7 +168,7 @@ def refuse_adopted_plan(gateway: Gateway, caller: Caller) -> None:
 
     The caller saw the floor plan, so an enrolment on it would cancel a plan that is paid for.
     """
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         plan = load_billing_state(session, caller.organization_id, gateway.catalog).plan_state.requested_plan
         sold = session.scalar(select(exists().where(PlanChange.organization_id == caller.organization_id)))
     if plan != gateway.catalog.floor.key and not sold:

@@ -49,7 +49,7 @@ def subscribe_to_floor(gateway: Gateway, intent: BillingIntent) -> list[Snapshot
     Return the subscriptions that Stripe lists if one of them is to a plan already. Sales may have made it, or an
     earlier try whose answer was lost.
     """
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         organization = session.get_one(Organization, intent.organization_id)
         billing = load_billing_state(session, organization.id, gateway.catalog)
         params = build_floor_subscription(organization, gateway.catalog, billing, {})

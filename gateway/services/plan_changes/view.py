@@ -68,5 +68,5 @@ def get_change(gateway: Gateway, caller: Caller, change_id: str) -> ChangeView:
 def list_changes(gateway: Gateway, caller: Caller) -> list[PlanChange]:
     """Return the organization's last 100 changes, newest first."""
     query = select(PlanChange).where(PlanChange.organization_id == caller.organization_id)
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         return list(session.scalars(query.order_by(PlanChange.created_at.desc(), PlanChange.id).limit(100)))

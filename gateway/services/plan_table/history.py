@@ -72,7 +72,7 @@ def list_entries(gateway: Gateway, caller: Caller, *, limit: int, starting_after
     query = select(PlanHistory).where(PlanHistory.organization_id == caller.organization_id)
     if starting_after is not None:
         query = query.where(PlanHistory.version < starting_after)
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         rows = session.scalars(query.order_by(PlanHistory.version.desc()).limit(limit + 1)).all()
     return Page(data=[Entry.of_row(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
@@ -88,7 +88,7 @@ def find_entry_at(gateway: Gateway, caller: Caller, moment: datetime) -> Page:
         .order_by(PlanHistory.version.desc())
         .limit(1)
     )
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         row = session.scalars(query).one_or_none()
     before_first = Entry(
         version=0, recorded_at=None, actor=None, cause=None, plan=never_enrolled(gateway.catalog.floor.key)

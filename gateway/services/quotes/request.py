@@ -62,7 +62,7 @@ def load_request(
 
     Raise NotEnrolled. Raise NoImmediateCharge if the change must be paid first and Stripe charges no payment method.
     """
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         billing = load_billing_state(session, caller.organization_id, gateway.catalog).with_interval(interval)
         refuse_deleted_customer(is_deleted=billing.is_deleted)
         target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)

@@ -20,7 +20,7 @@ def compare_added_payment_methods(gateway: Gateway, cursor: str | None, _: FindU
     Stripe lists payment methods only for one customer at a time. Browsers add them with setup intents, and all of those
     are in one list. https://docs.stripe.com/api/setup_intents/list
     """
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         since = checked_until(session, DRIFT)
     params: dict[str, Any] = {"expand": ["data.payment_method"]}
     if since is not None:
@@ -32,7 +32,7 @@ def compare_added_payment_methods(gateway: Gateway, cursor: str | None, _: FindU
     for each in methods:
         with suppress(UnreadableObject):  # the mirror lacks it, as it does after its unreadable events
             snapshots.append(PaymentMethodSnapshot.read(each, seen))
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         differences = compare.find_differences(session, snapshots)
     return Page(
         cursor=page["data"][-1]["id"] if page["has_more"] else None,

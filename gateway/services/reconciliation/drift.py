@@ -113,7 +113,7 @@ def fetch_page(gateway: Gateway, phase: str, cursor: str | None, find_unseen: Fi
 
 def is_due(gateway: Gateway) -> bool:
     """Return whether a walk should begin or resume now."""
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         return progress.is_due(session, KIND, INTERVAL, gateway.clock())
 
 

@@ -94,7 +94,7 @@ def compare_unlisted_customers(gateway: Gateway, cursor: str | None, find_unseen
     Stripe deleted them, does not know them, or created them after the list was read.
     """
     living = (Organization.stripe_customer_id.is_not(None), Organization.deleted.is_(False))
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         ids = load_next_ids(session, Organization.stripe_customer_id, living, cursor)
         suspects = find_unseen(session, ids)
     return compare_unlisted(gateway, CustomerSnapshot, ids, suspects)
@@ -105,7 +105,7 @@ def compare_unlisted_subscriptions(gateway: Gateway, cursor: str | None, find_un
 
     Stripe does not know them, has them on a test clock, or created them after the list was read.
     """
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         ids = load_next_ids(session, Subscription.id, (Subscription.status.not_in(ENDED),), cursor)
         suspects = find_unseen(session, ids)
     return compare_unlisted(gateway, SubscriptionSnapshot, ids, suspects)
@@ -117,7 +117,7 @@ def compare_unlisted_payment_methods(gateway: Gateway, cursor: str | None, find_
     Somebody may have detached them. A payment method that the mirror lacks is found where Stripe charges it, or
     by the setup intent that attached it.
     """
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         ids = load_next_ids(session, PaymentMethod.id, (PaymentMethod.detached.is_(False),), cursor)
         suspects = find_unseen(session, ids)
     return compare_unlisted(gateway, PaymentMethodSnapshot, ids, suspects)
@@ -134,7 +134,7 @@ def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, find_unseen: F
         Subscription.latest_invoice_id.is_not(None),
         Subscription.latest_invoice_id.not_in(select(Invoice.id).where(Invoice.status.in_(SETTLED))),
     )
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         unsettled = union(select(Invoice.id).where(Invoice.status.not_in(SETTLED)), latest).subquery()
         ids = load_next_ids(session, unsettled.c.id, (), cursor)
         # The lists do not show whether a payment is in progress. A lookup shows that a known payment has ended.
@@ -161,7 +161,7 @@ def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, find_unseen: F
 
 def compare_plan_table(gateway: Gateway, cursor: str | None, _: FindUnseen) -> Page:
     """Compare a page of the plan table with what the mirror implies."""
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         ids = load_next_ids(session, Organization.id, (Organization.stripe_customer_id.is_not(None),), cursor)
     return Page(cursor=next_cursor(ids), looked_at=len(ids), differences=compare_plans(gateway, ids))
 
@@ -225,7 +225,7 @@ def compare_listed(gateway: Gateway, kind: type[Snapshot], answer: Answer) -> Pa
             snapshots.append(found.read(each, seen))
         except UnreadableObject:
             unreadable[found.kind][each["id"]] = id_of(each.get("customer")) or ""
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         differences = compare.find_differences(session, snapshots)
         differences += compare.find_misplaced_customers(session, snapshots)
         for name, customers in unreadable.items():
@@ -269,7 +269,7 @@ def compare_each(gateway: Gateway, kind: type[Snapshot], suspects: Collection[st
             snapshots.append(snapshot)
     if not suspects:
         return []
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         differences = compare.find_differences(session, snapshots)
         return differences + compare.uncomparable(session, kind.kind, absent, customers={})
 

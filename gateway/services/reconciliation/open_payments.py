@@ -23,7 +23,7 @@ def compare_open_payments(gateway: Gateway, cursor: str | None, _: FindUnseen) -
     unnoticed = select(Invoice.id).where(
         Invoice.id.in_(invoices), Invoice.status == "open", Invoice.payment_under_way.is_not(True)
     )
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         suspects = session.scalars(unnoticed).all()
     return Page(
         cursor=payments[-1]["id"] if page["has_more"] else None,

@@ -51,7 +51,7 @@ def load_reconciliation_figures(gateway: Gateway) -> dict[str, Figures]:
 
     Raise DatabaseUnavailable.
     """
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         return {kind: load_figures(session, kind) for kind in (gap.KIND, drift.KIND)}
 
 

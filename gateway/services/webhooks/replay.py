@@ -58,7 +58,7 @@ def find_events(gateway: Gateway, selection: Selection, limit: int) -> list[Webh
     Query the events with a stored payload first, then the rest. Each half has its own index by time.
     """
     found: list[WebhookEvent] = []
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         for half in (WebhookEvent.payload.is_not(None), WebhookEvent.payload.is_(None)):
             query = select(WebhookEvent).where(half, *selection.conditions()).options(defer(WebhookEvent.payload))
             query = query.order_by(WebhookEvent.received_at.desc(), WebhookEvent.id).limit(limit - len(found))
@@ -68,7 +68,7 @@ def find_events(gateway: Gateway, selection: Selection, limit: int) -> list[Webh
 
 def get_event(gateway: Gateway, event_id: str) -> WebhookEvent:
     """Return one event. Raise NotFound."""
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         if (event := session.get(WebhookEvent, event_id)) is None:
             raise NotFound(f"There is no event {event_id} in the inbox.")
         return event
@@ -79,7 +79,7 @@ def find_replayable(gateway: Gateway, selection: Selection) -> list[str]:
     query = select(WebhookEvent.id).where(
         WebhookEvent.payload.is_not(None), WebhookEvent.state.in_(REPLAYABLE), *selection.conditions()
     )
-    with gateway.database.transaction() as session:
+    with gateway.database.reading() as session:
         return list(session.scalars(query.order_by(WebhookEvent.received_at, WebhookEvent.id)))
 
 
