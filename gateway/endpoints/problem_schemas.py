@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from gateway.errors import GatewayError
+from gateway.error_codes import list_error_classes
 from gateway.json_types import Json
 from gateway.problems import TITLES
 from schemas.subscription import CHANGE_ERRORS
@@ -68,9 +68,7 @@ OPTIONAL_MEMBERS: Mapping[str, Mapping[str, Json]] = MappingProxyType(
 def codes() -> Iterator[str]:
     """Yield the code of every problem."""
     yield from TITLES
-    classes = [GatewayError]
-    for each in classes:
-        classes += each.__subclasses__()
+    for each in list_error_classes():
         yield each.code
 
 

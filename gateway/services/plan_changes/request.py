@@ -20,10 +20,10 @@ from gateway import telemetry
 from gateway.db import bulk, jobs
 from gateway.db.models import TRIAL_END, UNPAID, Invoice, Organization, PlanChange, Trial
 from gateway.db.prepared import Prepared
+from gateway.error_codes import error_of_code
 from gateway.errors import (
     CustomerMissing,
     DatabaseUnavailable,
-    GatewayError,
     PaymentMethodRequired,
     QuoteStale,
     StripeNotCalled,
@@ -88,14 +88,6 @@ def change_plan(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Cha
             view.error["detail"], headers=locate_change(change_id), change_id=change_id
         )
     return view
-
-
-def error_of_code(code: str) -> type[GatewayError]:
-    """Return the error class that has the recorded ``code``, or GatewayError if no class has it any more."""
-    classes = [GatewayError]
-    for each in classes:
-        classes += each.__subclasses__()
-    return next((each for each in classes if each.code == code), GatewayError)
 
 
 def run_or_leave_to_job(gateway: Gateway, change_id: str, first: Step | None) -> None:

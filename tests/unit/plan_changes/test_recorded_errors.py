@@ -2,8 +2,8 @@
 
 import pytest
 
+from gateway.error_codes import error_of_code
 from gateway.errors import CardDeclined, GatewayError
-from gateway.services.plan_changes.request import error_of_code
 
 
 @pytest.mark.parametrize(("code", "raised"), [("card_declined", CardDeclined), ("of_an_older_release", GatewayError)])
