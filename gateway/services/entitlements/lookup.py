@@ -56,10 +56,12 @@ REPORTED_LEVELS = (
     .correlate(REQUESTED)
     .scalar_subquery()
 )
-PLAN_COLUMNS = [getattr(OrganizationPlan, name) for name in CurrentPlan._fields[:-2]]
+# The last fields come from other tables.
+OTHER_FIELDS = {"over_spend_until": OVER_SPEND_UNTIL, "reported_levels": REPORTED_LEVELS}
+PLAN_COLUMNS = [getattr(OrganizationPlan, name) for name in CurrentPlan._fields if name not in OTHER_FIELDS]
 # A service may report the levels of an organization that has no plan yet.
 FIND_ONE = Prepared(
-    select(*PLAN_COLUMNS, OVER_SPEND_UNTIL, REPORTED_LEVELS)
+    select(*PLAN_COLUMNS, *OTHER_FIELDS.values())
     .select_from(REQUESTED)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == REQUESTED.c.id)
 )

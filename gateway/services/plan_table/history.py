@@ -10,12 +10,12 @@ from typing import Self
 from sqlalchemy import select
 
 from gateway.db.models import PlanHistory
-from gateway.services.plan_table.attribution import ADOPTED, GRANT_ID_PREFIX, USER
+from gateway.services.plan_table.attribution import ADOPTED, CHANGE_ID_PREFIX, GRANT_ID_PREFIX, USER
 from gateway.services.plan_table.derive import PlanState, never_enrolled
 from gateway.services.runtime import Caller, Gateway
 
 # The prefix of an id in ``cause`` -> the kind of thing that it is the id of.
-CAUSES = {"evt_": "event", "chg_": "change", GRANT_ID_PREFIX: "grant", ADOPTED[:4]: "adoption"}
+CAUSES = {"evt_": "event", CHANGE_ID_PREFIX: "change", GRANT_ID_PREFIX: "grant", ADOPTED: "adoption"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,4 +102,5 @@ def read_cause(row: PlanHistory) -> Cause:
     """Return the change that caused the entry if there was one, otherwise the event or the job that showed it."""
     if row.change_id is not None:
         return Cause(type="change", id=row.change_id)
-    return Cause(type=CAUSES.get(row.cause[:4], "reconciliation"), id=row.cause)
+    found = (kind for prefix, kind in CAUSES.items() if row.cause.startswith(prefix))
+    return Cause(type=next(found, "reconciliation"), id=row.cause)
