@@ -36,9 +36,10 @@ from gateway.db.models.plan_table import (
     PlanHistory,
 )
 from gateway.db.models.rate_limits import RateLimitCount
-from gateway.db.models.reconciliation import Adoption, Reconciliation, SeenAtStripe, StripeBudget
+from gateway.db.models.reconciliation import Adoption, Reconciliation, SeenAtStripe
 from gateway.db.models.sales import SalesInquiry
 from gateway.db.models.spend import SpendAlerts, SpendCheck, SpendCrossing
+from gateway.db.models.stripe_budget import StripeBudget
 from gateway.db.models.trials import TRIAL_END, Trial
 from gateway.db.models.usage import UNSENT, UsageEstimate, UsageEvent, UsageReport
 
