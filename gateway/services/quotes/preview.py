@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from stripe import Invoice
 
@@ -29,7 +29,6 @@ from gateway.services.quotes.lines import (
 from gateway.services.quotes.request import QuoteRequest, load_request
 from gateway.services.quotes.token import Terms, sign_token
 from gateway.services.runtime import Caller, Gateway
-from gateway.services.subscription.billing_state import ProrationBehavior
 from gateway.services.subscription.exposure import find_max_quantity
 from gateway.services.subscription.pricing import build_update_items, get_price, name_prices
 from gateway.services.subscription.scheduled_end import build_end_params, find_cleared_end
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from stripe.params import InvoiceCreatePreviewParams
     from stripe.params import InvoiceCreatePreviewParamsSubscriptionDetails as Details
 
+ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
 LACKS_ADDRESS = "requires_location_inputs"  # https://docs.stripe.com/api/invoices/object#invoice_object-automatic_tax
 
 

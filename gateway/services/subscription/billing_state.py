@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from sqlalchemy.orm import Session
 
@@ -21,7 +21,6 @@ from gateway.services.subscription.terms import Contract
 from gateway.stripe_api.snapshots import BANK_DEBITS, ENDED
 
 PAID_BY_INVOICE = "The subscription is paid by invoice, and this change must be paid first. Please contact sales."
-ProrationBehavior = Literal["always_invoice", "create_prorations", "none"]
 
 
 @dataclass(frozen=True)
