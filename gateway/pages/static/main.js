@@ -52,8 +52,9 @@ async function show({ first = false } = {}) {
     if (!token()) throw new Problem({ code: "unauthorized", status: 401 });
     const view = await load(name);
     content = await view(...(pattern.exec(path) ?? []).slice(1));
-  } catch (problem) {
-    if (!(problem instanceof Problem)) throw problem;
+  } catch (error) {
+    const problem = error instanceof Problem ? error : new Problem({ code: "internal_error", status: 500 });
+    if (problem !== error) reportError(error);
     again = problem.isFile ? reload : show; // a browser may not fetch a file again that it once failed to fetch
     content = page(t(TITLES[problem.status] ?? "failed.title"), explain(problem, again));
   }

@@ -158,7 +158,7 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
         status=state.status,
         standing=state.standing,
         quantity=state.quantity,
-        currency=state.currency,
+        currency=state.currency or found.customer_currency,
         price=PlanPrice.of_item(subscription, item) if subscription is not None and item is not None else None,
         discounts=list_discounts(found),
         returned_payments=state.returned_payments,

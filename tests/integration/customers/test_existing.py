@@ -135,3 +135,11 @@ def test_the_subscribed_customer_is_chosen_then_the_oldest(world: World) -> None
     assert search_customer(world.gateway, "org_1") in (first, second, third)
     subscribe(world, second, "plus")
     assert ensure_customer(world.gateway, Caller(organization_id="org_1", actor="test")) == second
+
+
+def test_credit_before_the_first_subscription_is_shown_in_its_currency(world: World) -> None:
+    customer = make_customer(world, "org_1")
+    world.stripe.v1.customers.balance_transactions.create(customer, {"amount": -5000, "currency": "eur"})
+    world.settle()
+    shown = world.api().ok("GET", "/subscription")
+    assert (shown["status"], shown["credit_balance"], shown["currency"]) == ("none", 5000, "eur")
