@@ -194,6 +194,9 @@ class PlanDetailsSchema(OutputSchema):
     paused = fields.Boolean(metadata={"description": "whether Stripe collects no payments for now"})
     paused_until = utc("when Stripe collects payments again, or null if that is not set", allow_none=True)
     scheduled = fields.Boolean(metadata={"description": "whether sales planned the subscription, and must change it"})
+    managed_by_sales = fields.Boolean(
+        metadata={"description": "whether only sales may change payment methods and pay invoices"}
+    )
     billing_date = utc(
         "when the next charge is due, or null for a plan that costs nothing and while paused",
         allow_none=True,

@@ -61,6 +61,7 @@ DETAILS: Json = {
     "paused": False,
     "paused_until": None,
     "scheduled": False,
+    "managed_by_sales": False,
     "billing_date": PERIOD_END,
     "upcoming_charges": None,
     "trial": None,

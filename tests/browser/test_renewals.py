@@ -45,6 +45,24 @@ def test_open_invoice_is_paid_after_a_failed_renewal(visitor: Visitor) -> None:
     assert visitor.page.get_by_text("Payment overdue").count() == 0
 
 
+def test_scheduled_plan_keeps_its_cards_and_pays_its_invoice(visitor: Visitor) -> None:
+    Month(visitor).advance(FAILED)
+    eventually(lambda: visitor.details()["standing"] == "grace")
+    stripe, (_, subscription) = visitor.deployment.stripe.v1, visitor.ids()
+    stripe.subscription_schedules.create({"from_subscription": subscription})
+    stripe.subscriptions.update(subscription, {"metadata": {"note": "scheduled"}})  # Stripe then shows the schedule
+    eventually(lambda: bool(visitor.details()["scheduled"]))
+    visitor.open()
+    visitor.follow("Use another payment method")
+    visitor.press("Make Visa •••• 4242 the default")
+    visitor.see("Visa •••• 4242 is the default now")
+    visitor.follow("Overview")
+    visitor.follow("Pay now")
+    visitor.page.get_by_role("button", name="Pay $").click()
+    visitor.see("is paid.")
+    eventually(lambda: visitor.details()["standing"] == "good")
+
+
 def test_suspended_organization_is_told_how_to_pay(visitor: Visitor) -> None:
     visitor.deployment.set_at_stripe(after_retries="unpaid")
     Month(visitor).advance(GIVEN_UP)

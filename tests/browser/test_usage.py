@@ -54,6 +54,22 @@ def test_spend_alerts_are_set_edited_and_deleted(visitor: Visitor) -> None:
     assert (amounts.input_value(), read_alerts(visitor)) == ("750.00", ([75_000], None))
 
 
+def test_spend_alerts_are_offered_only_where_they_are_sent(visitor: Visitor) -> None:
+    visitor.open("/usage")
+    visitor.see("There are no alerts on Free, during a trial, or on plans of our sales team.")
+    assert visitor.page.get_by_role("button").count() == 0
+    visitor.deployment.ok(visitor.organization, "POST", "/subscription")
+    visitor.open("/usage")
+    visitor.see("Spend alerts")
+    assert visitor.page.get_by_role("button").count() == 0
+    visitor.use_card("pm_card_visa")
+    visitor.move_to_enterprise()
+    visitor.open("/usage")
+    visitor.see("Spend alerts")
+    assert visitor.page.get_by_role("button").count() == 0
+    photograph(visitor, "usage-without-alerts")
+
+
 def read_alerts(visitor: Visitor) -> tuple[list[int], int | None]:
     found = visitor.deployment.ok(visitor.organization, "GET", "/spend-alerts")
     return found["amounts"], found["spend_limit"]

@@ -98,6 +98,7 @@ class PlanDetails:
     paused: bool
     paused_until: datetime | None
     scheduled: bool
+    managed_by_sales: bool
     billing_date: datetime | None
     upcoming_charges: UpcomingCharges | None
     trial: TrialView | None
@@ -148,7 +149,8 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
         actions = [policy.START_TRIAL.action, *actions]
     problem = find_payment_problem(unpaid, state.standing, has_method=found.payment_method is not None)
     is_due = state.standing != GOOD or contract.unbegun or problem is not None
-    if found.may_pay and is_due and not catalog.is_managed_by_sales(state.requested_plan):
+    is_managed = found.deleted or catalog.is_managed_by_sales(state.requested_plan)
+    if found.may_pay and is_due and not is_managed:
         actions = [policy.PAY_INVOICE, *actions]
     return PlanDetails(
         organization_id=caller.organization_id,
@@ -168,6 +170,7 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
         paused=subscription is not None and is_collection_paused(subscription),
         paused_until=subscription.paused_until if subscription is not None else None,
         scheduled=contract.scheduled,
+        managed_by_sales=is_managed,
         billing_date=billing_date,
         upcoming_charges=build_upcoming_charges(found.upcoming, next_invoice),
         trial=view_trial(subscription, has_method=found.payment_method is not None, now=gateway.clock()),

@@ -109,4 +109,5 @@ def test_sales_manages_cards_and_invoices_of_its_plan(world: World) -> None:
     ):
         assert world.api().problem(method, path, **body) == (409, "contact_sales_required"), path
     assert world.api().ok("GET", f"/invoices/{invoice.id}")["status"] == "paid"
-    assert world.api().ok("GET", "/subscription")["actions"] == ["contact_sales"]
+    shown = world.api().ok("GET", "/subscription")
+    assert (shown["managed_by_sales"], shown["actions"]) == (True, ["contact_sales"])

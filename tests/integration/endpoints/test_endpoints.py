@@ -137,7 +137,8 @@ def test_enterprise_is_409_and_reaches_neither_stripe_nor_tables(world: World) -
 def test_closed_account_is_referred_to_sales_by_every_plan_route(world: World, api: ApiClient) -> None:
     world.stripe.v1.customers.delete(world.rows(Organization)[0].stripe_customer_id or "")
     world.settle()
-    assert api.ok("GET", "/subscription")["actions"] == ["contact_sales"]
+    details = api.ok("GET", "/subscription")
+    assert (details["managed_by_sales"], details["actions"]) == (True, ["contact_sales"])
     assert {plan["action"] for plan in api.ok("GET", "/plans")["data"]} == {"contact_sales"}
     for body in ({"plan": "plus"}, {"plan": "free"}, {"plan": "enterprise"}, {"quantity": 2}):
         assert api.problem("POST", "/subscription/preview", **body) == (409, "contact_sales_required")

@@ -48,7 +48,8 @@ def test_classic_plan_is_shown(world: World, classic: ApiClient) -> None:
 
 
 def test_nothing_is_offered_that_would_be_refused(classic: ApiClient) -> None:
-    assert classic.ok("GET", "/subscription")["actions"] == ["contact_sales"]
+    shown = classic.ok("GET", "/subscription")
+    assert (shown["actions"], shown["managed_by_sales"]) == (["contact_sales"], False)
     offers = {each["key"]: each["action"] for each in classic.ok("GET", "/plans")["data"]}
     assert offers == {"free": "contact_sales", "plus": "current", "enterprise": "contact_sales"}
 

@@ -150,6 +150,7 @@ def test_a_scheduled_subscription_is_changed_by_sales(world: World, api: ApiClie
     world.settle()
     details = api.ok("GET", "/subscription")
     assert (details["scheduled"], details["actions"]) == (True, ["contact_sales"])
+    assert not details["managed_by_sales"]
     for method, body in (("PATCH", {"quantity": 2}), ("PATCH", {"plan": "free"}), ("DELETE", {})):
         assert api.problem(method, "/subscription", **body) == (409, "contact_sales_required")
     assert api.problem("POST", "/subscription/preview", quantity=2) == (409, "contact_sales_required")

@@ -9,9 +9,10 @@ import { money, t, toMinorUnits, toUnits } from "../words.js";
 const MOST = 5; // the interface accepts no more
 const LARGEST = 99_999_999_999; // minor units
 
-export function alertsCard(alerts, floor) {
+export function alertsCard(alerts, { requested_plan: plan, trial, managed_by_sales: isManaged }, floor) {
   const note = h("p", { class: "muted" }, `${t("alerts.why")} ${t("alerts.where", { floor: floor.name })}`);
-  return card(t("alerts.title"), note, mayChange() ? alertsForm(alerts) : facts(alerts));
+  const hasAlerts = plan !== floor.key && !trial && !isManaged;
+  return card(t("alerts.title"), note, hasAlerts && (mayChange() ? alertsForm(alerts) : facts(alerts)));
 }
 
 function facts({ amounts, currency, spend_limit: limit }) {

@@ -17,7 +17,7 @@ export async function invoices() {
   const [details, bills, entries, offers] = await Promise.all([
     get("/subscription"), get("/invoices"), get("/subscription/history"), get("/plans"),
   ]);
-  const isManaged = !details.actions.includes("change_plan") && details.actions.includes("contact_sales");
+  const isManaged = details.managed_by_sales;
   const find = (key) => offers.data.find((each) => each.key === key);
   return page(
     t("history.title"),

@@ -10,7 +10,7 @@ import { t } from "../words.js";
 export async function methods(isNew) {
   if (isNew && mayChange()) return addMethod();
   const [{ data }, details] = await Promise.all([get("/payment-methods"), get("/subscription")]);
-  const isManaged = !details.actions.includes("change_plan") && details.actions.includes("contact_sales");
+  const isManaged = details.managed_by_sales;
   const isOwn = mayChange() && !isManaged;
   return page(
     t("methods.title"),

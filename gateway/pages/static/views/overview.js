@@ -177,7 +177,7 @@ function billingCard(details) {
     row(
       t("overview.method"),
       method ? method.label : t("overview.no_method"),
-      details.actions.includes("change_plan") && mayChange() &&
+      !details.managed_by_sales && mayChange() &&
         link("/payment-methods", t(method ? "overview.change_method" : "overview.add_method")),
     ),
     details.credit_balance > 0 && row(t("overview.credit"), money(details.credit_balance, details.currency)),

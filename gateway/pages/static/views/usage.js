@@ -23,7 +23,7 @@ export async function usage() {
     h("p", { class: "muted" }, span),
     series.meters.length === 0 && card(null, h("p", { class: "muted" }, t("usage.empty"))),
     series.meters.map((meter) => meterCard(meter, days, offer, details.currency)),
-    alertsCard(alerts, offers.data[0]),
+    alertsCard(alerts, details, offers.data[0]),
   );
 }
 
