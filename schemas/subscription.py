@@ -198,7 +198,7 @@ class PlanDetailsSchema(OutputSchema):
         metadata={"description": "whether only sales may change payment methods and pay invoices"}
     )
     billing_date = utc(
-        "when the next charge is due, or null for a plan that costs nothing and while paused",
+        "when the next charge is due, or null on a free plan, while paused, and in a trial that will not convert",
         allow_none=True,
     )
     upcoming_charges = fields.Nested(UpcomingChargesSchema, allow_none=True)

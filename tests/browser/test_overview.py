@@ -25,3 +25,39 @@ def test_view_that_breaks_says_so_and_is_tried_again(visitor: Visitor, errors: l
     errors.clear()
     visitor.press("Try again")
     visitor.see("Try Plus for free")
+
+
+def test_trial_with_a_scheduled_end_is_not_said_to_continue(visitor: Visitor) -> None:
+    visitor.deployment.ok(visitor.organization, "POST", "/subscription")
+    visitor.use_card("pm_card_visa")
+    visitor.deployment.stripe.v1.subscriptions.update(visitor.ids()[1], {"cancel_at_period_end": True})
+    eventually(lambda: visitor.details()["ends_at"] is not None)
+    visitor.open()
+    visitor.see("your organization moves to Free, because Plus is scheduled to end. Nothing is charged.")
+    visitor.see("None for now")
+    for untrue in ("is charged on each billing date", "then $250.00 per month"):
+        assert visitor.page.get_by_text(untrue).count() == 0
+    photograph(visitor, "trial-with-end")
+
+
+def test_trial_before_a_scheduled_end_shows_both_dates(visitor: Visitor) -> None:
+    visitor.deployment.ok(visitor.organization, "POST", "/subscription")
+    visitor.use_card("pm_card_visa")
+    stripe, (_, subscription) = visitor.deployment.stripe.v1, visitor.ids()
+    later = (stripe.subscriptions.retrieve(subscription).trial_end or 0) + 3600
+    stripe.subscriptions.update(subscription, {"cancel_at": later})
+    eventually(lambda: visitor.details()["ends_at"] is not None)
+    visitor.open()
+    visitor.see("the trial ends and Plus continues")
+    visitor.see("Your plan is scheduled to end")
+
+
+def test_trial_from_sales_without_a_card_names_no_card(visitor: Visitor) -> None:
+    visitor.subscribe()
+    stripe, (customer, subscription) = visitor.deployment.stripe.v1, visitor.ids()
+    later = int(visitor.deployment.gateway.clock().timestamp()) + 86_400
+    stripe.subscriptions.update(subscription, {"trial_end": later, "proration_behavior": "none"})
+    stripe.payment_methods.detach(stripe.customers.payment_methods.list(customer).data[0].id)
+    eventually(lambda: bool(visitor.details()["trial"] and not visitor.details()["payment_method"]))
+    visitor.open()
+    visitor.see("the trial ends and Plus continues. From then on, it is billed on each billing date.")

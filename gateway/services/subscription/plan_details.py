@@ -131,13 +131,15 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
     state = PlanState.of_row(row) if row is not None else never_enrolled(catalog.floor.key)
     state = state.at(gateway.clock(), catalog.floor.key)
     period, item, next_invoice, billing_date = None, None, None, None
+    trial = view_trial(subscription, has_method=found.payment_method is not None, now=gateway.clock())
     if state.current_period_start is not None and state.current_period_end is not None:
         period = Period(start=state.current_period_start, end=state.current_period_end)
     if subscription is not None and period is not None:
         plans = Plans(found.plan_of_product or {}, catalog.keys)
         item = select_base_item(subscription, plans)[1]
-        next_invoice = find_next_invoice_date(subscription.items)
-        if state.requested_plan != catalog.floor.key:
+        if trial is None or trial.converts:  # otherwise Stripe makes no further invoice
+            next_invoice = find_next_invoice_date(subscription.items)
+        if next_invoice is not None and state.requested_plan != catalog.floor.key:
             billing_date = find_billing_date(subscription, next_invoice)
     if subscription is not None and item is not None:
         contract = Contract.of(subscription, item)
@@ -173,7 +175,7 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
         managed_by_sales=is_managed,
         billing_date=billing_date,
         upcoming_charges=build_upcoming_charges(found.upcoming, next_invoice),
-        trial=view_trial(subscription, has_method=found.payment_method is not None, now=gateway.clock()),
+        trial=trial,
         payment_method=ShownPaymentMethod(**found.payment_method) if found.payment_method is not None else None,
         latest_invoice=InvoiceSummary(**found.invoice) if found.invoice is not None else None,
         payment_problem=problem,

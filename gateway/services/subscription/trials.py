@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.catalog import Catalog, CatalogPlan
 from gateway.db.models import Subscription
 from gateway.services.subscription import policy
-from gateway.services.subscription.terms import Contract
+from gateway.services.subscription.terms import Contract, find_scheduled_end
 from gateway.stripe_api.snapshots import TRIALING
 
 if TYPE_CHECKING:
@@ -70,6 +70,9 @@ def view_trial(subscription: Subscription | None, *, has_method: bool, now: date
     """Return the trial as Plan Details show it, or None without one."""
     if subscription is None or not is_trialing(subscription) or subscription.trial_end is None:
         return None
-    left = math.ceil((subscription.trial_end - now) / timedelta(days=1))
-    converts = has_method or subscription.missing_payment_method != "cancel"
-    return TrialView(ends_at=subscription.trial_end, days_left=max(left, 0), converts=converts)
+    scheduled_end = find_scheduled_end(subscription)
+    is_ending = scheduled_end is not None and scheduled_end <= subscription.trial_end
+    ends_at = min(subscription.trial_end, scheduled_end or subscription.trial_end)
+    left = math.ceil((ends_at - now) / timedelta(days=1))
+    is_paid = has_method or subscription.missing_payment_method not in ("cancel", "pause")
+    return TrialView(ends_at=ends_at, days_left=max(left, 0), converts=is_paid and not is_ending)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.db.models import Invoice, Organization, PlanChange, PlanHistory, Subscription, Trial
+from gateway.db.models import Invoice, Organization, PlanChange, PlanHistory, Subscription, Trial, UpcomingInvoice
+from gateway.services.invoices.upcoming import GRACE, LEAD, calculate_charges
 from gateway.services.plan_changes.execute import run_change
 from gateway.services.plan_changes.request import record_intent
 from schemas.changes import ChangeCommand
@@ -117,6 +118,27 @@ def test_first_card_converts_the_trial(world: World, stripe_time: StripeTime, at
     assert (details["plan"], details["trial"]) == ("plus", None)
     paid = {each.amount_paid for each in world.rows(Invoice)}
     assert quote["amount_due_on_billing_date"] in paid - {0}
+
+
+def test_only_a_trial_that_converts_shows_the_next_charges(world: World, trial: ApiClient) -> None:
+    end = world.plan_row().current_period_end
+    assert end is not None
+    calculate_charges(replace(world.gateway, clock=lambda: end - LEAD + GRACE))
+    world.work()
+    assert [each.amount_due for each in world.rows(UpcomingInvoice)] == [25000]
+
+    def shown() -> tuple[bool, bool, bool]:
+        details = trial.ok("GET", "/subscription")
+        charges, date = details["upcoming_charges"], details["billing_date"]
+        return details["trial"]["converts"], charges is not None, date is not None
+
+    assert shown() == (False, False, False)
+    trial.add_card(world.stripe)
+    world.settle()
+    assert shown() == (True, True, True)
+    world.stripe.v1.subscriptions.update(at_stripe(world).id, {"cancel_at_period_end": True})
+    world.settle()
+    assert shown() == (False, False, False)
 
 
 def test_cancelled_trial_leaves_free_in_place(world: World, trial: ApiClient, stripe_time: StripeTime) -> None:

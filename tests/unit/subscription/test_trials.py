@@ -56,6 +56,8 @@ def test_trial_starts_once_and_from_the_floor_plan(
         ("trialing", "cancel", False, timedelta(days=2, seconds=1), (3, False)),
         ("trialing", "cancel", True, timedelta(days=2), (2, True)),
         ("trialing", "create_invoice", False, timedelta(seconds=1), (1, True)),
+        ("trialing", "pause", False, timedelta(seconds=1), (1, False)),
+        ("trialing", "pause", True, timedelta(seconds=1), (1, True)),
         ("trialing", "cancel", False, timedelta(days=-1), (0, False)),
         ("active", "cancel", True, timedelta(days=-1), None),
     ],
@@ -66,6 +68,22 @@ def test_trial_is_shown_until_it_ends(
     subscription = Subscription(status=status, missing_payment_method=without, trial_end=NOW + left)
     found = view_trial(subscription, has_method=has_method, now=NOW)
     assert (found and (found.days_left, found.converts)) == shown
+
+
+@pytest.mark.parametrize(
+    ("end", "shown"),
+    [
+        (timedelta(days=3), (3, False)),
+        (timedelta(days=10), (10, False)),
+        (timedelta(days=11), (10, True)),
+    ],
+)
+def test_trial_of_a_plan_that_ends_does_not_convert(end: timedelta, shown: tuple[int, bool]) -> None:
+    trial_end, cancel_at = NOW + timedelta(days=10), NOW + end
+    subscription = Subscription(status="trialing", trial_end=trial_end, cancel_at=cancel_at)
+    found = view_trial(subscription, has_method=True, now=NOW)
+    assert found is not None
+    assert (found.days_left, found.converts, found.ends_at) == (*shown, min(trial_end, cancel_at))
 
 
 @pytest.mark.parametrize(("ends_unpaid", "needs"), [(True, {Need.PAID_UP}), (False, {Need.PAID_UP, Need.CARD})])

@@ -88,21 +88,22 @@ function paymentNotice(details, floor, bills) {
   );
 }
 
-function trialNotice({ trial, plan_name: plan, payment_method: method }, floor) {
+function trialNotice({ trial, ends_at: end, plan_name: plan, payment_method: method }, floor) {
   if (!trial) return null;
   const values = { plan, floor, method: method?.label, date: date(trial.ends_at) };
-  const then = t(trial.converts ? "trial.converts" : "trial.ends", values);
+  const lacksCard = !trial.converts && end !== trial.ends_at;
+  const then = trial.converts ? (method ? "trial.converts" : "trial.billed") : lacksCard ? "trial.ends" : "trial.scheduled";
   return notice(
     "info",
     h("h2", {}, t("trial.left", { plan, count: trial.days_left })),
-    h("p", {}, then),
-    !trial.converts && mayChange() && h("div", { class: "buttons" }, link("/payment-methods/new", t("trial.add_card"), "button")),
+    h("p", {}, t(then, values)),
+    lacksCard && mayChange() && h("div", { class: "buttons" }, link("/payment-methods/new", t("trial.add_card"), "button")),
   );
 }
 
 function endNotice({ ends_at: end, trial, grant }, offers) {
   const shown = [];
-  if (end && !trial) shown.push(notice("warn", h("p", {}, t("ends", { date: date(end) }))));
+  if (end && end !== trial?.ends_at) shown.push(notice("warn", h("p", {}, t("ends", { date: date(end) }))));
   if (grant) shown.push(notice("info", h("p", {}, t("grant", { plan: nameOf(offers, grant.plan), date: date(grant.until) }))));
   return shown;
 }
@@ -155,13 +156,14 @@ function leadText(details, offer) {
   return t("overview.requested", { plan: offer?.name ?? requested, cost: costText(details, offer) });
 }
 
-function costText({ price, quantity, trial }, offer) {
+function costText({ price, quantity, trial, ends_at: end }, offer) {
   if (!price) return t("price.free");
   if (price.unit_amount === 0) return t("price.free");
   const each = priceText(price);
   if (quantity === 1 && !offer?.unit && !trial) return each;
   const units = unitsText(offer, quantity);
-  return trial ? t("overview.trial_cost", { units, price: each }) : t("overview.cost", { units, price: each });
+  if (trial) return t(end === trial.ends_at ? "overview.trial_free" : "overview.trial_cost", { units, price: each });
+  return t("overview.cost", { units, price: each });
 }
 
 function billingCard(details) {
