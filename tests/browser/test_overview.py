@@ -61,3 +61,15 @@ def test_trial_from_sales_without_a_card_names_no_card(visitor: Visitor) -> None
     eventually(lambda: bool(visitor.details()["trial"] and not visitor.details()["payment_method"]))
     visitor.open()
     visitor.see("the trial ends and Plus continues. From then on, it is billed on each billing date.")
+
+
+def test_paused_subscription_is_not_called_unpaid(visitor: Visitor) -> None:
+    visitor.subscribe()
+    visitor.deployment.stripe.v1.subscriptions.pause(visitor.ids()[1], {"type": "subscription"})
+    eventually(lambda: visitor.details()["status"] == "paused")
+    visitor.open()
+    visitor.see("Your subscription is paused. Your organization is limited to Free until our sales team resumes it.")
+    visitor.see("You are subscribed to Plus: 1 service at $250.00 per month. You cannot use it for now.")
+    for untrue in ("We could not collect", "until it is paid", "once its invoice is paid"):
+        assert visitor.page.get_by_text(untrue).count() == 0
+    photograph(visitor, "paused-subscription")

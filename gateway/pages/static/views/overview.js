@@ -26,7 +26,7 @@ export async function overview() {
     bills.filter((each) => each.payment_under_way).map((each) => underWayNotice(each)),
     trialNotice(details, floor),
     endNotice(details, offers),
-    pausedNotice(details),
+    pausedNotice(details, floor),
     planCard(details, offer, trialOffer),
     billingCard(details),
     (details.billing_date || hasJustLeft(details, entries)) && !details.trial && estimateCard(),
@@ -60,21 +60,25 @@ function underWayNotice({ amount_remaining: amount, currency, number: name }) {
   return notice("info", h("p", {}, t("pending.payment", { amount: money(amount, currency), number: name })));
 }
 
+const hasLostDispute = ({ returned_payments: returned }) => returned.some(({ dispute }) => dispute === "lost");
+
 const UNTIL_PAID = { good: "dunning.good", grace: "dunning.grace", suspended: "dunning.suspended" };
 
 function paymentNotice(details, floor, bills) {
-  const { standing, payment_problem: problem } = details;
+  const { standing, payment_problem: problem, status } = details;
   if (standing === "good" && !problem) return null; // with a good standing, the debt is that of a plan that has ended
+  if (status === "paused" && !problem) return null; // the notice of the pause says it
   const open =
     bills.find((each) => each.id === problem?.invoice) ?? bills.find((each) => ["open", "uncollectible", "draft"].includes(each.status));
-  if (!open && details.status === "incomplete_expired") return notice("warn", h("p", {}, t("dunning.unbegun")));
+  if (!open && status === "incomplete_expired") return notice("warn", h("p", {}, t("dunning.unbegun")));
+  if (!open && hasLostDispute(details)) return notice("bad", h("p", {}, t("problem.payment_disputed")));
   const next = open?.next_payment_attempt;
   const amount = open && money(open.amount_remaining, open.currency);
   const parts = [
     problem && t(`payment_problem.${problem.reason}`),
     open ? t("dunning.invoice", { amount, number: open.number ?? t("invoice.draft") }) : t("dunning.plain"),
     next && t("dunning.next", { date: date(next) }),
-    t(UNTIL_PAID[standing], { floor }),
+    status !== "paused" && t(UNTIL_PAID[standing], { floor }),
   ];
   const actions = details.actions.includes("pay_invoice") && mayChange() && [
     link("/history", t("dunning.pay"), "button primary"),
@@ -108,8 +112,9 @@ function endNotice({ ends_at: end, trial, grant }, offers) {
   return shown;
 }
 
-function pausedNotice({ paused, paused_until: until }) {
+function pausedNotice({ status, paused, paused_until: until }, floor) {
   if (!paused) return null;
+  if (status === "paused") return notice("warn", h("p", {}, t("paused.subscription", { floor })));
   return notice("info", h("p", {}, until ? t("paused.until", { date: date(until) }) : t("paused")));
 }
 
@@ -153,7 +158,8 @@ function leadText(details, offer) {
   const { plan, requested_plan: requested, grant, pending_change: change } = details;
   if (plan === requested || grant) return costText(details, offer);
   if (change) return t("plans.pending"); // Stripe still has the plan that the organization has left
-  return t("overview.requested", { plan: offer?.name ?? requested, cost: costText(details, offer) });
+  const isOwed = details.status !== "paused" && (details.payment_problem || !hasLostDispute(details));
+  return t(isOwed ? "overview.requested" : "overview.unusable", { plan: offer?.name ?? requested, cost: costText(details, offer) });
 }
 
 function costText({ price, quantity, trial, ends_at: end }, offer) {
