@@ -19,6 +19,7 @@ export async function overview() {
   if (details.pending_change && details.pending_change.state !== "requires_action") {
     follow(details.pending_change).catch(() => {}); // the next look at the page shows the state
   }
+  const isEstimated = !details.trial && (details.billing_date || (!details.paused && hasJustLeft(details, entries)));
   return page(
     t("overview.title"),
     pendingNotice(details, offers),
@@ -28,8 +29,8 @@ export async function overview() {
     endNotice(details, offers),
     pausedNotice(details, floor),
     planCard(details, offer, trialOffer),
-    billingCard(details),
-    (details.billing_date || hasJustLeft(details, entries)) && !details.trial && estimateCard(),
+    billingCard(details, isEstimated),
+    isEstimated && estimateCard(),
     limitsCard(details, offers, used, levels),
   );
 }
@@ -172,10 +173,11 @@ function costText({ price, quantity, trial, ends_at: end }, offer) {
   return t("overview.cost", { units, price: each });
 }
 
-function billingCard(details) {
-  const { upcoming_charges: upcoming, payment_method: method, billing_date: next, trial } = details;
+// After a move to the floor plan, the estimate alone says when the next invoice comes and whether it bills anything.
+function billingCard(details, isEstimated) {
+  const { upcoming_charges: upcoming, payment_method: method, billing_date: next } = details;
   const facts = [
-    row(t("overview.billing_date"), next && (!trial || trial.converts) ? date(next) : t("overview.no_billing_date")),
+    (next || !isEstimated) && row(t("overview.billing_date"), next ? date(next) : t("overview.no_billing_date")),
     upcoming &&
       row(
         t("overview.next_charge"),
