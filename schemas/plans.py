@@ -18,9 +18,6 @@ class TierSchema(OutputSchema):
 class ListPriceSchema(PriceSchema):
     """A price of the catalogue. Either `unit_amount`, `unit_amount_decimal` or `tiers` holds the amounts."""
 
-    unit_amount_decimal = fields.String(
-        allow_none=True, metadata={"description": "an amount with a fraction of a minor unit"}
-    )
     tiers_mode = one_of("graduated", "volume", allow_none=True)
     tiers = fields.List(fields.Nested(TierSchema))
 

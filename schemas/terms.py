@@ -16,6 +16,9 @@ class PriceSchema(OutputSchema):
     unit_amount = fields.Integer(
         allow_none=True, metadata={"description": "minor units, or null for tiers and for fractions of a minor unit"}
     )
+    unit_amount_decimal = fields.String(
+        allow_none=True, metadata={"description": "an amount with a fraction of a minor unit"}
+    )
     currency = Currency()
     interval = one_of(*INTERVALS)
     interval_count = fields.Integer(metadata={"description": "intervals between two billing dates"})

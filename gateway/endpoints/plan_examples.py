@@ -5,11 +5,12 @@ from gateway.json_types import Json
 PRICE: Json = {
     "id": "price_1SYqv2KonnectExample05",
     "unit_amount": 25000,
+    "unit_amount_decimal": None,
     "currency": "usd",
     "interval": "month",
     "interval_count": 1,
 }
-LIST_PRICE: Json = {**PRICE, "unit_amount_decimal": None, "tiers_mode": None, "tiers": []}
+LIST_PRICE: Json = {**PRICE, "tiers_mode": None, "tiers": []}
 TIER: Json = {"up_to": None, "unit_amount": 0, "unit_amount_decimal": None, "flat_amount": None}
 PLUS: Json = {
     "key": "plus",

@@ -15,12 +15,13 @@ const intervalText = ({ interval, interval_count: count }) =>
 
 // A price of one unit, such as "$250.00 / month".
 export function priceText(price) {
-  const amount = price.unit_amount ?? price.unit_amount_decimal;
-  if (amount === null || amount === undefined) return t("price.tiers");
-  return t("price.each", { amount: money(amount, price.currency), interval: intervalText(price) });
+  if (unitAmount(price) === null) return t("price.tiers");
+  return t("price.each", { amount: amountText(price), interval: intervalText(price) });
 }
 
-export const amountText = ({ unit_amount: amount, currency }) => (amount === null ? t("price.tiers") : money(amount, currency));
+const unitAmount = ({ unit_amount: whole, unit_amount_decimal: exact }) => whole ?? exact;
+
+export const amountText = (price) => (unitAmount(price) === null ? t("price.tiers") : money(unitAmount(price), price.currency));
 export { intervalText };
 
 // A number of the plan's units, such as "7 services".
@@ -35,7 +36,7 @@ export const unitsName = (offer) => label("units", offer.unit ?? "units");
 export function meteredText({ included, prices }, currency) {
   const price = prices.find((each) => each.currency === currency) ?? prices[0];
   const last = price.tiers.at(-1) ?? price;
-  const amount = last.unit_amount ?? last.unit_amount_decimal;
+  const amount = unitAmount(last);
   if (amount === null) return t("price.tiers");
   const isTiny = Number(amount) < 1;
   const cost = t(isTiny ? "metered.million" : "metered.each", {

@@ -28,8 +28,9 @@ def find_max_quantity(catalog: Catalog, billing: BillingState, target: CatalogPl
     charge = choose_charge(catalog, billing, billing.plan_state.requested_plan, target)
     if price is None or listed is None or charge == "now" or price.currency not in target.exposure:
         return target.max_quantity
-    if price.unit_amount is not None:
-        listed = replace(listed, unit_amount=price.unit_amount, unit_amount_decimal=None, tiers=())
+    if price.unit_amount is not None or price.unit_amount_decimal is not None:
+        exact = price.unit_amount_decimal
+        listed = replace(listed, unit_amount=price.unit_amount, unit_amount_decimal=exact, tiers=())
     elif (sold := find_listed(billing, listed)) is None or sold["id"] != price.id:
         return target.max_quantity
     exposure = target.exposure[price.currency]

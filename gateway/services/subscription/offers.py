@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 
 from gateway.catalog import Catalog, CatalogPlan, CatalogPrice, Tier, TiersMode, Trial
 from gateway.services.runtime import Caller, Gateway
@@ -17,7 +16,6 @@ from gateway.services.subscription.terms import PlanPrice
 class ListPrice(PlanPrice):
     """A price of the catalogue. Either ``unit_amount``, ``unit_amount_decimal`` or ``tiers`` holds the amounts."""
 
-    unit_amount_decimal: Decimal | None
     tiers_mode: TiersMode | None
     tiers: tuple[Tier, ...]
 

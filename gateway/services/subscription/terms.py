@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Self
 
 from gateway.catalog import Catalog, CatalogPlan, CatalogPrice
@@ -18,6 +19,8 @@ class PlanPrice:
     """Stripe's id. None for a price that Stripe does not have yet."""
     unit_amount: int | None
     """In minor units of ``currency``. None for tiers and for an amount with a fraction of a minor unit."""
+    unit_amount_decimal: Decimal | None = None
+    """An amount with a fraction of a minor unit."""
     currency: str
     interval: str
     interval_count: int
@@ -25,9 +28,11 @@ class PlanPrice:
     @classmethod
     def of_item(cls, subscription: Subscription, item: dict[str, Any]) -> Self:
         """Return the price of a mirrored item. An item that was stored without an interval counts as monthly."""
+        exact = item.get("unit_amount_decimal")
         return cls(
             id=item["price_id"],
             unit_amount=item.get("unit_amount"),
+            unit_amount_decimal=Decimal(exact) if exact is not None else None,
             currency=subscription.currency,
             interval=item.get("interval", "month"),
             interval_count=item.get("interval_count", 1),
@@ -39,6 +44,7 @@ class PlanPrice:
         return cls(
             id=None,
             unit_amount=price.unit_amount,
+            unit_amount_decimal=price.unit_amount_decimal,
             currency=price.currency,
             interval=price.interval,
             interval_count=1,

@@ -38,6 +38,8 @@ class SubscriptionItem:
     """Whether Stripe bills the item by usage, in arrears."""
     unit_amount: int | None
     """The price of one unit in minor units. None if the price has tiers or a fraction of a minor unit."""
+    unit_amount_decimal: str | None
+    """The price of one unit if it has a fraction of a minor unit, otherwise None."""
     interval: str
     """The unit of the billing interval: day, week, month or year."""
     interval_count: int
@@ -47,13 +49,15 @@ class SubscriptionItem:
     @classmethod
     def read(cls, item: JsonObject) -> Self:
         """Read an item. A metered item has no quantity and counts as one."""
+        whole, exact = item["price"]["unit_amount"], item["price"].get("unit_amount_decimal")
         return cls(
             id=required_id(item),
             price_id=required_id(item["price"]),
             product_id=required_id(item["price"]["product"]),
             quantity=natural(1 if item.get("quantity") is None else item["quantity"]),
             metered=item["price"]["recurring"]["usage_type"] == "metered",
-            unit_amount=integer_or_none(item["price"]["unit_amount"]),
+            unit_amount=integer_or_none(whole),
+            unit_amount_decimal=word(exact) if whole is None and exact is not None else None,
             interval=word(item["price"]["recurring"]["interval"]),
             interval_count=natural(item["price"]["recurring"]["interval_count"]),
             current_period_start=from_unix(item["current_period_start"]),

@@ -113,7 +113,13 @@ def test_plans_show_what_the_organization_may_do(world: World) -> None:
     assert actions == {"free": "current", "plus": "upgrade", "enterprise": "contact_sales"}
     prices = {plan["key"]: plan["price"] for plan in api.ok("GET", "/plans")["data"]}
     [sold] = world.stripe.v1.prices.list({"lookup_keys": ["konnect_plus_usd_month"]}).data
-    terms = {"unit_amount": 25000, "currency": "usd", "interval": "month", "interval_count": 1}
+    terms = {
+        "unit_amount": 25000,
+        "unit_amount_decimal": None,
+        "currency": "usd",
+        "interval": "month",
+        "interval_count": 1,
+    }
     assert prices["plus"] == {"id": sold.id, **terms}
     assert prices["enterprise"] is None
 

@@ -11,6 +11,7 @@ from gateway.services.runtime import Gateway
 from schemas.changes import ChangeCommand
 from tests.support.api import ApiClient
 from tests.support.catalogs import PLAIN_CATALOG
+from tests.support.other_terms import at_stripe, change_at_stripe, create_price
 from tests.support.world import CALLER, World
 
 
@@ -68,3 +69,10 @@ def test_an_enrolment_has_the_same_limit(world: World, gateway: Gateway) -> None
     with pytest.raises(ExposureLimit):
         change_plan(gateway, other, ChangeCommand(plan="plus", quantity=100, enroll=True))
     assert len(world.stripe.v1.customers.list().data) == 1
+
+
+def test_an_own_price_with_a_fraction_of_a_cent_counts(world: World, gateway: Gateway) -> None:
+    [item] = at_stripe(world)["items"].data
+    price = create_price(world, unit_amount_decimal="12499.5")
+    change_at_stripe(world, items=[{"id": item.id, "price": price}])
+    assert possible(gateway) == 20

@@ -15,6 +15,7 @@ from tests.support.world import World
 TIERS = [{"up_to": 3, "unit_amount": 20000}, {"up_to": "inf", "unit_amount": 15000}]
 OTHER_TERMS: dict[str, dict[str, Any]] = {
     "negotiated": {"unit_amount": 19900},
+    "with a fraction of a cent": {"unit_amount_decimal": "19900.5"},
     "euro": {"unit_amount": 24000, "currency": "eur"},
     "yen, without minor units": {"unit_amount": 36000, "currency": "jpy"},
     "pound": {"unit_amount": 21000, "currency": "gbp"},
@@ -47,6 +48,7 @@ def test_plan_details_show_the_price_that_is_paid(world: World, terms: dict[str,
     price = world.api().ok("GET", "/subscription")["price"]
     recurring = terms.get("recurring", {"interval": "month"})
     assert price["unit_amount"] == terms.get("unit_amount")
+    assert price["unit_amount_decimal"] == terms.get("unit_amount_decimal")
     assert price["currency"] == terms.get("currency", "usd")
     assert (price["interval"], price["interval_count"]) == (recurring["interval"], recurring.get("interval_count", 1))
     [_, plus, _] = world.api().ok("GET", "/plans")["data"]

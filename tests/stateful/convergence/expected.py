@@ -197,6 +197,10 @@ def organization_of(customer: Json) -> Json:
     return row | {"stripe_customer_id": customer["id"]}
 
 
+def exact_amount(price: Json) -> str | None:
+    return None if price["unit_amount"] is not None else price["unit_amount_decimal"]
+
+
 def subscription_of(subscription: Json, organization: str) -> Json:
     items: list[Any] = [
         {
@@ -206,6 +210,7 @@ def subscription_of(subscription: Json, organization: str) -> Json:
             "quantity": item.get("quantity", 1),  # a metered item has none
             "metered": item["price"]["recurring"]["usage_type"] == "metered",
             "unit_amount": item["price"]["unit_amount"],
+            "unit_amount_decimal": exact_amount(item["price"]),
             "interval": item["price"]["recurring"]["interval"],
             "interval_count": item["price"]["recurring"]["interval_count"],
             "current_period_start": iso(item["current_period_start"]),

@@ -56,6 +56,7 @@ def test_content_of_a_subscription() -> None:
                 "quantity": 4,
                 "metered": False,
                 "unit_amount": 25000,
+                "unit_amount_decimal": None,
                 "interval": "month",
                 "interval_count": 1,
                 "current_period_start": "2026-11-01T00:02:00+00:00",
