@@ -28,7 +28,12 @@ class MeteredSchema(OutputSchema):
     meter = fields.String()
     name = fields.String()
     included = fields.Integer(metadata={"description": "usage of a month that costs nothing, as `tiers` show too"})
-    prices = fields.List(fields.Nested(ListPriceSchema))
+    price = fields.Nested(
+        ListPriceSchema,
+        allow_none=True,
+        metadata={"description": "what the organization pays or would pay, or null if it pays another price"},
+    )
+    prices = fields.List(fields.Nested(ListPriceSchema), metadata={"description": "all list prices"})
 
 
 class TrialSchema(OutputSchema):

@@ -12,6 +12,13 @@ PRICE: Json = {
 }
 LIST_PRICE: Json = {**PRICE, "tiers_mode": None, "tiers": []}
 TIER: Json = {"up_to": None, "unit_amount": 0, "unit_amount_decimal": None, "flat_amount": None}
+METERED_PRICE: Json = {
+    **LIST_PRICE,
+    "id": "price_1SYqv2KonnectExample06",
+    "unit_amount": None,
+    "tiers_mode": "graduated",
+    "tiers": [{**TIER, "up_to": 10}, {**TIER, "unit_amount": 500}],
+}
 PLUS: Json = {
     "key": "plus",
     "name": "Plus",
@@ -26,15 +33,8 @@ PLUS: Json = {
             "meter": "portal_services",
             "name": "Dev Portal services",
             "included": 10,
-            "prices": [
-                {
-                    **LIST_PRICE,
-                    "id": "price_1SYqv2KonnectExample06",
-                    "unit_amount": None,
-                    "tiers_mode": "graduated",
-                    "tiers": [{**TIER, "up_to": 10}, {**TIER, "unit_amount": 500}],
-                }
-            ],
+            "price": METERED_PRICE,
+            "prices": [METERED_PRICE],
         }
     ],
     "limits": {"services": None, "analytics_hours": 4392},

@@ -33,8 +33,8 @@ export function unitsText(offer, count) {
 export const unitsName = (offer) => label("units", offer.unit ?? "units");
 
 // What a metered price costs, such as "10 included, then $5.00 each".
-export function meteredText({ included, prices }, currency) {
-  const price = prices.find((each) => each.currency === currency) ?? prices[0];
+export function meteredText({ included, price }) {
+  if (price === null) return t("price.agreed");
   const last = price.tiers.at(-1) ?? price;
   const amount = unitAmount(last);
   if (amount === null) return t("price.tiers");

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.catalog import Catalog, CatalogPlan, CatalogPrice, Tier, TiersMode, Trial
+from gateway.catalog import Catalog, CatalogPlan, CatalogPrice, Metered, Tier, TiersMode, Trial
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_rows import TERMS
 from gateway.services.subscription.billing_state import BillingState, build_billing_state
-from gateway.services.subscription.pricing import find_listed, find_price
+from gateway.services.subscription.pricing import find_listed, find_price, is_current
 from gateway.services.subscription.terms import PlanPrice
 
 
@@ -27,6 +27,8 @@ class MeteredOffer:
     meter: str
     name: str
     included: int
+    price: ListPrice | None
+    """The list price in the organization's currency. None if it has the plan and pays another price for this usage."""
     prices: list[ListPrice]
 
 
@@ -78,6 +80,7 @@ def offer_plan(catalog: Catalog, billing: BillingState, plan: CatalogPlan) -> Pl
                 meter=metered.meter,
                 name=names[metered.meter],
                 included=metered.included,
+                price=find_metered_price(billing, plan, metered),
                 prices=[list_price(billing, price) for price in metered.prices],
             )
             for metered in plan.metered
@@ -87,6 +90,18 @@ def offer_plan(catalog: Catalog, billing: BillingState, plan: CatalogPlan) -> Pl
         trial=plan.trial,
         action=policy.CONTACT_SALES if billing.is_deleted else action,
     )
+
+
+def find_metered_price(billing: BillingState, plan: CatalogPlan, metered: Metered) -> ListPrice | None:
+    """Return the price of the usage, or the first one if the plan is not sold in the organization's currency.
+
+    Return None if the organization has the plan without this price, such as after sales has agreed on another one.
+    """
+    of_currency = [each for each in metered.prices if each.currency == billing.contract.currency]
+    found = list_price(billing, (of_currency or metered.prices)[0])
+    if billing.subscription is None or not is_current(billing, plan):
+        return found
+    return found if found.id in {item["price_id"] for item in billing.subscription.items} else None
 
 
 def list_price(billing: BillingState, price: CatalogPrice) -> ListPrice:

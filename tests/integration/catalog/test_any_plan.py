@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.support.accounts import make_customer, subscribe
 from tests.support.json_types import Json
-from tests.support.other_terms import at_stripe, due
+from tests.support.other_terms import at_stripe, change_at_stripe, create_price, due
 from tests.support.world import World
 
 
@@ -65,6 +65,22 @@ def test_offers_show_all_prices_limits_and_features(world: World) -> None:
     assert all(price["id"] for plan in found.values() for price in plan["prices"])
 
 
+def test_a_list_price_of_usage_is_not_shown_to_who_pays_another(world: World) -> None:
+    api = world.api()
+    api.ok("POST", "/subscription", plan="basic")
+    api.add_card(world.stripe)
+    listed = {key: offer["metered"][0]["price"] for key, offer in offers(world).items() if offer["metered"]}
+    assert {price["currency"] for price in listed.values()} == {"usd"}
+    buy(world, plan="starter")
+    assert offers(world)["starter"]["metered"][0]["price"] == listed["starter"]
+    [calls] = [each for each in at_stripe(world)["items"].data if each.price.recurring.usage_type == "metered"]
+    recurring = {"interval": "month", "usage_type": "metered", "meter": calls.price.recurring.meter}
+    agreed = create_price(world, str(calls.price.product), unit_amount=1, recurring=recurring)
+    change_at_stripe(world, items=[{"id": calls.id, "price": agreed}])
+    shown = {key: offer["metered"][0]["price"] for key, offer in offers(world).items() if offer["metered"]}
+    assert shown == {**listed, "starter": None}
+
+
 def test_the_currency_of_an_enrolment_is_fixed(world: World) -> None:
     api = world.api()
     assert api.problem("POST", "/subscription", plan="basic", currency="gbp") == (422, "invalid_request")
@@ -73,6 +89,7 @@ def test_the_currency_of_an_enrolment_is_fixed(world: World) -> None:
     assert api.problem("POST", "/subscription", plan="team", currency="usd") == (422, "invalid_request")
     details = buy(world, plan="team", quantity=2)
     assert (details["currency"], details["price"]["unit_amount"]) == ("jpy", 3000)
+    assert offers(world)["team"]["metered"][0]["price"]["currency"] == "jpy"
     assert held(world) == [("konnect_team_calls_jpy_month", None), ("konnect_team_jpy_month", 2)]
 
 

@@ -61,7 +61,7 @@ function tile(offer, details, interval) {
     h("p", { class: "muted" }, label("plan", `${offer.key}.description`, offer.description)),
     priceBlock(findPrice(offer, interval), offer.unit),
     points.length > 0 && h("ul", { class: "points" }, points.map((each) => h("li", {}, each))),
-    offer.metered.length > 0 && meters(offer, details.currency),
+    offer.metered.length > 0 && meters(offer),
     h("div", { class: "tile-action" }, !details.pending_change && tileAction(offer, details, isCurrent, interval)),
   );
 }
@@ -77,12 +77,12 @@ const unitText = (price, unit) =>
     ? `${t("price.per", { unit: label("per", unit) })} / ${intervalText(price)}`
     : t("price.per", { unit: intervalText(price) });
 
-const meters = (offer, currency) =>
+const meters = (offer) =>
   h(
     "div",
     { class: "meters" },
     h("p", { class: "muted" }, t("plans.usage")),
-    h("ul", { class: "points plain" }, offer.metered.map((each) => h("li", {}, `${label("meter", each.meter, each.name)}: ${meteredText(each, currency)}`))),
+    h("ul", { class: "points plain" }, offer.metered.map((each) => h("li", {}, `${label("meter", each.meter, each.name)}: ${meteredText(each)}`))),
   );
 
 function tileAction(offer, { trial, price, actions, standing }, isCurrent, interval) {

@@ -22,7 +22,7 @@ export async function usage() {
     t("usage.title"),
     h("p", { class: "muted" }, span),
     series.meters.length === 0 && card(null, h("p", { class: "muted" }, t("usage.empty"))),
-    series.meters.map((meter) => meterCard(meter, days, offer, details.currency)),
+    series.meters.map((meter) => meterCard(meter, days, offer)),
     alertsCard(alerts, details, offers.data[0]),
   );
 }
@@ -32,7 +32,7 @@ function listDays(from, to) {
   return Array.from({ length: count }, (_, index) => new Date(new Date(from).getTime() + index * DAY).toISOString().slice(0, 10));
 }
 
-function meterCard(meter, days, offer, currency) {
+function meterCard(meter, days, offer) {
   const metered = offer?.metered.find((each) => each.meter === meter.meter);
   const quantities = new Map(meter.days.map((each) => [each.date, each.quantity]));
   const { quantity, refused } = meter.total;
@@ -43,7 +43,7 @@ function meterCard(meter, days, offer, currency) {
       "dl",
       { class: "facts" },
       row(t(meter.aggregation === "last" ? "usage.latest" : "usage.total"), number(quantity)),
-      metered && row(t("usage.price"), meteredText(metered, currency)),
+      metered && row(t("usage.price"), meteredText(metered)),
       refused > 0 && row(t("usage.refused"), number(refused)),
     ),
   );
