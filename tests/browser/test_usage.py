@@ -7,10 +7,14 @@ from tests.support.visitor import Visitor
 
 def test_usage_and_estimate_are_those_of_stripe(visitor: Visitor) -> None:
     visitor.open()
-    visitor.see("not counted yet")
+    assert visitor.page.get_by_text("not counted yet").count() == 2  # services, and those of the Dev Portal
+    visitor.use("portal_services", 0)
+    visitor.open()
+    visitor.see("you have 0")
     visitor.count_services(2)
     visitor.open()
     visitor.see("you have 2")
+    assert visitor.page.get_by_text("not counted yet").count() == 0
     visitor.subscribe()
     visitor.use("api_calls", 1_200_000)
     visitor.open()

@@ -32,6 +32,9 @@ export function unitsText(offer, count) {
 
 export const unitsName = (offer) => label("units", offer.unit ?? "units");
 
+// Whether a number of the meter is known. One that keeps the last value has none before its first report.
+export const isCounted = ({ aggregation, days }) => aggregation !== "last" || days.length > 0;
+
 // What a metered price costs, such as "10 included, then $5.00 each".
 export function meteredText({ included, price }) {
   if (price === null) return t("price.agreed");

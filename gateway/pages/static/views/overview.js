@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { abandon, approve, follow, makeChange } from "../change.js";
 import { action, card, h, link, notice, outside, page, pill, row } from "../dom.js";
-import { featureName, limitName, limitText, priceText, unitsText } from "../offers.js";
+import { featureName, isCounted, limitName, limitText, priceText, unitsText } from "../offers.js";
 import { explain } from "../problems.js";
 import { mayChange } from "../session.js";
 import { date, label, money, number, t, time } from "../words.js";
@@ -215,9 +215,10 @@ function estimateCard() {
 
 // What the organization has of a limited thing: what a meter says, or the level that the gateway knows.
 function presentText(name, offers, used, levels) {
-  const count = used.meters.find((each) => each.meter === name)?.total.quantity ?? levels[name];
+  const meter = used.meters.find((each) => each.meter === name);
+  const count = meter && isCounted(meter) ? meter.total.quantity : levels[name];
   if (count !== undefined) return t("overview.present", { count });
-  return offers.data.some((each) => each.unit === name) && t("overview.not_counted");
+  return (meter || offers.data.some((each) => each.unit === name)) && t("overview.not_counted");
 }
 
 function estimateTable(estimate) {
@@ -248,7 +249,7 @@ function limitsCard(details, offers, used, levels) {
       Object.entries(plan.limits).map(([name, most]) => row(limitName(name), limitText(name, most), presentText(name, offers, used, levels))),
       used.meters
         .filter((each) => !(each.meter in plan.limits))
-        .map((each) => row(label("meter", each.meter, each.name), t("overview.this_month", { count: each.total.quantity }))),
+        .map((each) => row(label("meter", each.meter, each.name), isCounted(each) ? t("overview.this_month", { count: each.total.quantity }) : t("overview.not_counted"))),
       features.length > 0 && row(t("overview.features"), features.map((each) => featureName(each)).join(", ")),
     ),
   );

@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { card, h, page, row } from "../dom.js";
-import { meteredText } from "../offers.js";
+import { isCounted, meteredText } from "../offers.js";
 import { label, number, shortDate, t } from "../words.js";
 import { alertsCard } from "./alerts.js";
 
@@ -42,7 +42,7 @@ function meterCard(meter, days, offer) {
     h(
       "dl",
       { class: "facts" },
-      row(t(meter.aggregation === "last" ? "usage.latest" : "usage.total"), number(quantity)),
+      row(t(meter.aggregation === "last" ? "usage.latest" : "usage.total"), isCounted(meter) ? number(quantity) : t("overview.not_counted")),
       metered && row(t("usage.price"), meteredText(metered)),
       refused > 0 && row(t("usage.refused"), number(refused)),
     ),
