@@ -25,7 +25,15 @@ STATUSES = (
     "paused",
 )
 STANDINGS = ("good", "grace", "suspended")
-ACTIONS = ("pay_invoice", "start_trial", "change_plan", "change_interval", "cancel_plan", "contact_sales")
+ACTIONS = (
+    "pay_invoice",
+    "start_trial",
+    "change_quantity",
+    "change_plan",
+    "change_interval",
+    "cancel_plan",
+    "contact_sales",
+)
 CHANGE_STATES = ("requested", "processing", "requires_action", "applied", "failed", "abandoned")
 PAYMENT_PROBLEMS = ("retries_ended", "overdue", "action_required", "payment_method_required", "payment_failed")
 CHANGE_ERRORS = (

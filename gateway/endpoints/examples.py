@@ -70,7 +70,7 @@ DETAILS: Json = {
     "payment_problem": None,
     "credit_balance": 0,
     "pending_change": None,
-    "actions": ["change_plan", "change_interval", "cancel_plan", "contact_sales"],
+    "actions": ["change_quantity", "change_plan", "change_interval", "cancel_plan", "contact_sales"],
     "as_of": NOW,
     "version": 4,
 }

@@ -1,5 +1,7 @@
 """The Overview says what is true in states that other programs and sales bring about."""
 
+from typing import Any
+
 from gateway.stripe_api.snapshots import ORGANIZATION_ID_KEY
 from tests.support.screenshots import photograph
 from tests.support.visitor import Visitor
@@ -73,3 +75,27 @@ def test_paused_subscription_is_not_called_unpaid(visitor: Visitor) -> None:
     for untrue in ("We could not collect", "until it is paid", "once its invoice is paid"):
         assert visitor.page.get_by_text(untrue).count() == 0
     photograph(visitor, "paused-subscription")
+
+
+def test_own_prices_are_shown_as_they_are_agreed(visitor: Visitor) -> None:
+    visitor.subscribe()
+    stripe, (_, subscription) = visitor.deployment.stripe.v1, visitor.ids()
+    changed: list[Any] = []
+    for item in stripe.subscriptions.retrieve(subscription).items.data:
+        recurring: Any = {"interval": "month"}
+        if item.price.recurring is not None and item.price.recurring.usage_type == "metered":
+            recurring |= {"usage_type": "metered", "meter": item.price.recurring.meter}
+        terms: Any = {"product": item.price.product, "currency": "usd", "unit_amount_decimal": "19900.5"}
+        changed.append({"id": item.id, "price": stripe.prices.create(terms | {"recurring": recurring}).id})
+    stripe.subscriptions.update(subscription, {"items": changed})
+    eventually(lambda: visitor.details()["price"]["unit_amount"] is None)
+    visitor.open()
+    visitor.see("1 service at $199.005 per month")
+    visitor.go("/plans", "Change your plan")
+    tile = visitor.page.locator(".tile.current").inner_text()
+    assert ("$199.005" in tile, "API calls: By agreement" in tile, "per million" in tile) == (True, True, False)
+    photograph(visitor, "plans-own-prices")
+    visitor.use("api_calls", 5)
+    visitor.open("/usage")
+    visitor.see("By agreement")
+    assert visitor.page.get_by_text("per million").count() == 0

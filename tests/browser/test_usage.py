@@ -3,6 +3,7 @@
 from tests.support.screenshots import photograph
 from tests.support.shown_amounts import upcoming
 from tests.support.visitor import Visitor
+from tests.support.wait import eventually
 
 
 def test_usage_and_estimate_are_those_of_stripe(visitor: Visitor) -> None:
@@ -28,6 +29,25 @@ def test_usage_and_estimate_are_those_of_stripe(visitor: Visitor) -> None:
     visitor.see("10 included, then $5.00 each")
     assert "1,200,000" in visitor.page.locator("main").inner_text()
     photograph(visitor, "usage")
+
+
+def test_quantity_that_follows_a_level_is_not_offered(visitor: Visitor) -> None:
+    visitor.subscribe()
+    visitor.open("/plans")
+    visitor.follow("Change quantity")
+    visitor.see("Choose another quantity to see what it costs.")
+    visitor.count_services(2)
+    eventually(lambda: "change_quantity" not in visitor.details()["actions"])
+    visitor.open("/plans")
+    visitor.see("Current plan")
+    assert visitor.page.get_by_text("Change quantity").count() == 0
+    visitor.open("/plans/plus")
+    visitor.see("This change is not possible here.")
+    visitor.open("/plans")
+    visitor.press("Yearly")
+    visitor.follow("Switch to yearly billing")
+    visitor.see("What you pay")
+    assert visitor.page.get_by_label("Services").count() == 0
 
 
 def test_spend_alerts_are_set_edited_and_deleted(visitor: Visitor) -> None:

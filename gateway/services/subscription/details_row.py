@@ -16,6 +16,7 @@ from gateway.db.models import (
     PlanChange,
     Subscription,
     UpcomingInvoice,
+    UsageLevel,
 )
 from gateway.db.prepared import Prepared
 from gateway.json_types import Json
@@ -43,6 +44,8 @@ class DetailsRow(NamedTuple):
     may_pay: bool
     """Whether an invoice can be paid now."""
     had_trial: bool
+    reported_units: list[str] | None = None
+    """The units whose levels services have reported."""
 
 
 EMPTY_ROW = DetailsRow(
@@ -85,6 +88,12 @@ PAYMENT_METHOD = case(
         ),
     )
 )
+REPORTED_UNITS = (
+    select(func.json_agg(UsageLevel.unit))
+    .where(UsageLevel.organization_id == Organization.id)
+    .correlate(Organization)
+    .scalar_subquery()
+)
 MAY_PAY = exists().where(Invoice.organization_id == Organization.id, IS_PAYABLE).correlate(Organization)
 
 
@@ -110,6 +119,7 @@ SELECT_DETAILS = (
         OPEN_CHANGE,
         MAY_PAY,
         HAD_TRIAL,
+        REPORTED_UNITS,
     )
     .select_from(Organization)
     .outerjoin(OrganizationPlan, OrganizationPlan.organization_id == Organization.id)

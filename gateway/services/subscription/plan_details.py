@@ -146,6 +146,8 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
     else:
         contract = Contract.of_enrolment(catalog, found.customer_currency, [caller.currency])
     actions = policy.list_actions(catalog, state.requested_plan, contract)
+    if policy.can_change_quantity(catalog, state.requested_plan, contract, found.reported_units or ()):
+        actions = [policy.CHANGE_QUANTITY.action, *actions]
     running = subscription if subscription is not None and subscription.status not in ENDED else None
     if find_startable(catalog, state.requested_plan, contract, running, had_trial=found.had_trial) is not None:
         actions = [policy.START_TRIAL.action, *actions]

@@ -1,6 +1,6 @@
 """The policy: which plan an organization may change to which, through which channel, and what a change needs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum, auto
 
@@ -196,6 +196,16 @@ def can_change_interval(catalog: Catalog, current_plan: str, contract: Contract)
     if plan is None or plan.is_floor or plan.sales or contract.is_fixed:
         return False
     return any(contract.is_other_interval(each) for each in list_intervals(plan, contract))
+
+
+def can_change_quantity(
+    catalog: Catalog, current_plan: str, contract: Contract, reported_units: Collection[str]
+) -> bool:
+    """Return whether the organization itself chooses the quantity. It follows a level if services report the unit."""
+    plan = catalog.find(current_plan)
+    if plan is None or plan.is_floor or plan.sales or contract.is_fixed:
+        return False
+    return plan.max_quantity > 1 and plan.unit not in reported_units
 
 
 def list_intervals(plan: CatalogPlan, contract: Contract) -> list[str]:

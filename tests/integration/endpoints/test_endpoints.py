@@ -219,7 +219,7 @@ def test_plan_details_show_card_invoice_and_utc_times(world: World) -> None:
     assert (details["latest_invoice"]["status"], details["latest_invoice"]["total"]) == ("paid", 0)
     assert details["billing_date"] == details["current_period"]["end"]
     assert details["billing_date"].endswith("Z")
-    assert details["actions"] == ["change_plan", "cancel_plan", "contact_sales"]
+    assert details["actions"] == ["change_quantity", "change_plan", "cancel_plan", "contact_sales"]
 
 
 @pytest.mark.parametrize("path", ["/subscription/changes/%00", "/subscription/changes/chg_%0A", "/nothing%00"])

@@ -20,6 +20,7 @@ from gateway.services.subscription.policy import (
     DOWNGRADE,
     ENROLL,
     UPGRADE,
+    can_change_quantity,
     check_change,
     check_needs,
     choose_action,
@@ -216,3 +217,22 @@ def test_the_interval_can_be_changed_where_another_one_is_sold() -> None:
     assert "change_interval" not in list_actions(catalog, "plus", replace(MONTHLY, currency="eur"))
     assert "change_interval" not in list_actions(catalog, "plus", replace(MONTHLY, scheduled=True))
     assert "change_interval" not in list_actions(catalog, "free", MONTHLY)
+
+
+@pytest.mark.parametrize(
+    ("plan", "contract", "reported", "chosen"),
+    [
+        ("plus", MONTHLY, [], True),
+        ("plus", MONTHLY, ["seats"], True),
+        ("plus", MONTHLY, ["services"], False),
+        ("plus", replace(MONTHLY, scheduled=True), [], False),
+        ("free", MONTHLY, [], False),
+        ("enterprise", MONTHLY, [], False),
+        ("unmapped", MONTHLY, [], False),
+    ],
+)
+def test_the_quantity_is_chosen_unless_it_follows_a_level(
+    plan: str, contract: Contract, reported: list[str], chosen: bool
+) -> None:
+    counted = tuple(replace(each, unit="services") if each.key == "plus" else each for each in CATALOG.plans)
+    assert can_change_quantity(replace(CATALOG, plans=counted), plan, contract, reported) == chosen

@@ -96,7 +96,7 @@ function tileAction(offer, { trial, price, actions, standing }, isCurrent, inter
     return [link(`/plans/${offer.key}`, t(`switch.${interval}`), "button primary"), h("p", { class: "muted" }, t("plans.upgrade_note"))];
   }
   if (isCurrent) {
-    const more = offer.max_quantity > 1 && mayChange() && !trial && link(`/plans/${offer.key}`, t("plans.quantity"), "button");
+    const more = actions.includes("change_quantity") && mayChange() && !trial && link(`/plans/${offer.key}`, t("plans.quantity"), "button");
     return [h("p", { class: "chosen" }, t(trial ? "plans.trial" : "plans.current")), more];
   }
   if (!mayChange()) return null;

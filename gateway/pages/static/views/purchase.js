@@ -18,7 +18,10 @@ export async function purchase(key, step) {
   let [details, offers] = await Promise.all([get("/subscription"), get("/plans")]);
   const offer = offers.data.find((each) => each.key === key);
   const isCurrent = details.requested_plan === key;
-  if (!offer || !mayChange() || !["upgrade", "downgrade", "current"].includes(offer.action)) {
+  const interval = offer && chooseInterval(offer);
+  const isSwitch = isCurrent && interval !== undefined && interval !== details.price?.interval;
+  const possible = isCurrent ? isSwitch || details.actions.includes("change_quantity") : ["upgrade", "downgrade"].includes(offer?.action);
+  if (!mayChange() || !possible) {
     return page(t("plans.title"), notice("info", h("p", {}, t("purchase.impossible"))), link("/plans", t("plans.title"), "button"));
   }
   if (WITHOUT_SUBSCRIPTION.has(details.status)) {
@@ -26,8 +29,6 @@ export async function purchase(key, step) {
   }
   const billed = await get("/billing-details");
   const here = `/plans/${key}`;
-  const interval = chooseInterval(offer);
-  const isSwitch = isCurrent && interval !== undefined && interval !== details.price?.interval;
   const title = isSwitch
     ? t(`switch.${interval}`)
     : t(isCurrent ? "purchase.quantity_title" : "purchase.title", { plan: offer.name });
@@ -62,17 +63,19 @@ async function review(details, offer, billed, here, isSwitch) {
   const place = h("div", { class: "stack", "aria-live": "polite" });
   const chosen = choice.read() ?? {};
   const interval = chooseInterval(offer);
-  // Without a quantity, the quote takes the number that services have counted, or one.
+  const isChosen = isCurrent ? details.actions.includes("change_quantity") : offer.max_quantity > 1;
+  // Without a quantity, the quote takes the number that services have counted, or the present one, or one.
   let quantity = chosen.plan === offer.key ? chosen.quantity : undefined;
-  if (isCurrent || details.price?.unit_amount > 0) quantity ??= Math.min(details.quantity, offer.max_quantity);
-  const units = offer.max_quantity > 1 && quantityField(offer, quantity, choose);
+  if (isCurrent || (details.price && details.price.unit_amount !== 0)) quantity ??= Math.min(details.quantity, offer.max_quantity);
+  const units = isChosen && quantityField(offer, quantity, choose);
 
   // Quote the quantity. A quote that no longer holds comes with a new one, which the reader has to confirm again.
   async function quoteAgain(...above) {
     choice.write({ plan: offer.key, quantity, interval });
     place.setAttribute("aria-busy", "true");
     try {
-      show(await call("POST", "/subscription/preview", { body: { plan: offer.key, quantity, interval } }), ...above);
+      const body = { plan: offer.key, quantity: isChosen ? quantity : undefined, interval };
+      show(await call("POST", "/subscription/preview", { body }), ...above);
     } catch (problem) {
       if (problem.code === "quantity_follows_usage" && !isCurrent && quantity) return choose(undefined, explain(problem));
       place.replaceChildren(explain(problem, quoteAgain));
