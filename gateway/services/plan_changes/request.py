@@ -18,7 +18,7 @@ from structlog.contextvars import bind_contextvars
 
 from gateway import telemetry
 from gateway.db import bulk, jobs
-from gateway.db.models import TRIAL_END, UNPAID, Invoice, Organization, PlanChange, Trial
+from gateway.db.models import TRIAL_END, UNPAID, Organization, PlanChange, Trial
 from gateway.db.prepared import Prepared
 from gateway.error_codes import error_of_code
 from gateway.errors import (
@@ -46,7 +46,6 @@ from gateway.services.quotes.token import Terms, read_token, refuse_foreign_toke
 from gateway.services.rate_limits.card_testing import check_declines
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
-from gateway.services.subscription.billing_rows import is_unpaid
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.services.subscription.levels import recheck_levels
 from gateway.services.subscription.settlement import choose_settlement
@@ -168,18 +167,16 @@ def refuse_adopted_plan(gateway: Gateway, caller: Caller) -> None:
 
 
 def refresh_unpaid_invoices(gateway: Gateway, caller: Caller) -> None:
-    """Merge the state of unpaid invoices, until Stripe says that one is still unpaid. A single debt refuses the change.
+    """Merge the state of due invoices, until Stripe says that one is still unpaid. A single debt refuses the change.
 
     An account collects unpaid invoices over the years. Those of the current subscription come first, because some
     changes only wait for these.
     """
     with gateway.database.reading() as session:
-        current = load_billing_state(session, caller.organization_id, gateway.catalog).plan_state.subscription_id
-        is_other = Invoice.subscription_id.is_distinct_from(current)
-        unpaid = select(Invoice.id).where(*is_unpaid(caller.organization_id)).order_by(is_other, Invoice.id)
-        ids = session.scalars(unpaid).all()
-    for each in ids:
-        invoice = retrieve(gateway, InvoiceSnapshot.kind, each)
+        billing = load_billing_state(session, caller.organization_id, gateway.catalog)
+    current = billing.plan_state.subscription_id
+    for each in sorted(billing.due_invoices, key=lambda due: (due.subscription_id != current, due.id)):
+        invoice = retrieve(gateway, InvoiceSnapshot.kind, each.id)
         if isinstance(invoice, InvoiceSnapshot):
             merge_snapshots(gateway, invoice)
             if invoice.status in UNPAID and invoice.amount_remaining > 0 and not invoice.payment_under_way:

@@ -2,9 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Text, bindparam, exists, func, or_, select
+from sqlalchemy import Text, and_, bindparam, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
-from sqlalchemy.orm import InstrumentedAttribute
 
 from gateway.db.models import (
     UNPAID,
@@ -39,11 +38,12 @@ PRICES = (
 REQUESTED = select(bindparam("organization_id", type_=Text).label("id")).subquery()
 
 
-def is_unpaid(organization_id: str | InstrumentedAttribute[str]) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions that select an organization's unpaid invoices."""
-    return Invoice.organization_id == organization_id, Invoice.status.in_(UNPAID), Invoice.amount_remaining > 0
-
-
+# ``standing.read_debt`` says the same of such an invoice. Plan Details must not show less than what refuses a purchase.
+IS_AWAITED = and_(
+    Invoice.status == "open",
+    Invoice.collection_method == "send_invoice",
+    (Invoice.due_date > func.greatest(Invoice.as_of, Subscription.as_of)).is_not(False),
+)
 UNSETTLED_INVOICES = (
     select(
         func.json_agg(
@@ -52,10 +52,12 @@ UNSETTLED_INVOICES = (
                 Invoice.subscription_id,
                 Invoice.status,
                 Invoice.amount_remaining,
-                Invoice.payment_under_way.is_(True),
+                or_(Invoice.payment_under_way.is_(True), IS_AWAITED),
             )
         )
     )
+    .select_from(Invoice)
+    .outerjoin(Subscription, Subscription.id == Invoice.subscription_id)
     .where(
         Invoice.organization_id == Organization.id,
         Invoice.status.in_(("draft", *UNPAID)),

@@ -31,8 +31,8 @@ class UnsettledInvoice:
     subscription_id: str | None
     status: str
     amount_remaining: int
-    is_under_way: bool = False
-    """Whether a payment is in progress, such as a bank debit."""
+    is_awaited: bool = False
+    """Whether a payment is in progress, such as a bank debit, or Stripe sent the invoice and it is not due yet."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,14 @@ class BillingState:
         return {each.id: each.amount_remaining for each in self.unsettled_invoices if each.status in UNPAID}
 
     @property
+    def due_invoices(self) -> list[UnsettledInvoice]:
+        """Return the open or written-off invoices that should have been paid by now."""
+        return [each for each in self.unsettled_invoices if each.status in UNPAID and not each.is_awaited]
+
+    @property
     def is_paid_up(self) -> bool:
-        """Return whether no invoice waits for a payment, and no draft keeps the subscription unpaid."""
-        owed = [each for each in self.unsettled_invoices if each.status in UNPAID and not each.is_under_way]
-        return not owed and self.plan_state.status != "unpaid"
+        """Return whether no invoice is due, and no draft keeps the subscription unpaid."""
+        return not self.due_invoices and self.plan_state.status != "unpaid"
 
     @property
     def unsettled_renewals(self) -> list[str]:

@@ -35,7 +35,7 @@ class Need(StrEnum):
 
     CARD = "card"
     PAID_UP = "paid_up"
-    """No invoice is unpaid, neither an open nor a written-off one. Stripe would otherwise credit time never paid."""
+    """No invoice is due, neither an open nor a written-off one. One that Stripe sent is due on its due date."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,9 @@ from sqlalchemy import text
 from gateway.db.models import PaymentMethod, PlanChange, PlanHistory, UsageLevel
 from gateway.services.levels.follow import follow_levels
 from gateway.services.operations.status import load_status
+from tests.support.accounts import make_customer, subscribe
 from tests.support.api import ApiClient
+from tests.support.clock import StripeTime
 from tests.support.wait import eventually
 from tests.support.world import World
 
@@ -212,3 +214,14 @@ def test_changes_of_levels_do_not_use_up_a_users_limit(world: World, plus: ApiCl
 def test_level_of_something_that_no_plan_counts_is_refused(world: World) -> None:
     body = {"organization_id": "org_1", "meter": "seats", "value": 1}
     assert world.api(scopes=("usage:write",)).problem("PUT", "/usage/levels", **body) == (422, "invalid_request")
+
+
+def test_level_raises_a_plan_whose_sent_invoice_is_not_due(world: World, stripe_time: StripeTime) -> None:
+    customer = make_customer(world, "org_1")
+    sold = subscribe(world, customer, "plus", collection_method="send_invoice", days_until_due=30)
+    stripe_time.ahead = timedelta(hours=2).total_seconds()
+    invoice = str(world.stripe.v1.subscriptions.retrieve(sold).latest_invoice)
+    world.settle()
+    assert world.stripe.v1.invoices.retrieve(invoice).status == "open"
+    report(world, 5)
+    assert (follow(world), waits(world)) == (5, False)
