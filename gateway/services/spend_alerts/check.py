@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from threading import Event
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from gateway.services.spend_checks import ClaimedCheck, claim_checks, end_check
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.stripe_api.snapshots import TRIALING
 
-NEAR = 0.8
+NEAR = Decimal("0.8")
 """The part of an amount from which Stripe is asked. Taxes may add as much as a quarter to our own records."""
 TYPES = {"alert": "usage.alert", "limit": "limit.exceeded"}
 

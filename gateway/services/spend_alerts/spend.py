@@ -5,7 +5,7 @@ It lacks discounts and taxes, which Stripe knows. So it only decides whether to 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import select, text
@@ -18,6 +18,7 @@ from gateway.services.subscription.billing_state import BillingState
 from gateway.services.subscription.pricing import find_listed, find_metered_ids
 from gateway.services.usage.aggregation import LONGEST_DELAY, add_up
 
+MICROSECOND = timedelta(microseconds=1)
 # What Stripe has counted, or will count. Usage of the floor plan is not billed.
 SELECT_USAGE = text(f"""
     SELECT meter, {add_up()} AS quantity
@@ -103,8 +104,8 @@ def sum_fixed(
         before, after = price(entry.before) if entry.before is not None else Decimal(0), price(entry.after)
         if total is None or before is None or after is None:
             return None
-        rest = Decimal((state.current_period_end - entry.recorded_at) / length)
-        total += (after - before) * max(rest, Decimal(0))
+        rest = max(state.current_period_end - entry.recorded_at, timedelta(0))
+        total += (after - before) * (rest // MICROSECOND) / (length // MICROSECOND)
     return round_amount(total) if total is not None else None
 
 
