@@ -36,7 +36,7 @@ def list_invoices(query: dict[str, Any]) -> listing.InvoicePage:
 @blueprint.get("/<invoice_id>", parameters=path_id("invoice_id", examples.INVOICE_ID))
 @requires("billing:read")
 @operation("getInvoice", *FROM_STRIPE)
-@limited(RouteClass.READ)
+@limited(RouteClass.STRIPE)
 @blueprint.response(200, DetailedInvoiceSchema)
 def show(invoice_id: str) -> Invoice:
     """Return one invoice with its lines."""
