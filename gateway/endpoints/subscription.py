@@ -121,6 +121,8 @@ def cancel(command: ChangeCommand, reason: dict[str, str]) -> Answer:
 @blueprint.response(200, QuoteSchema)
 def preview(command: ChangeCommand) -> Quote:
     """Quote a change. Return its cost and a token that buys it at that cost."""
+    # This may change the quantity. A level that waits would otherwise make the quote stale, and the caller chooses
+    # nothing of it.
     keep_for_quote(gateway(), caller().organization_id)
     return quote_change(gateway(), caller(), command.plan, command.quantity, command.interval)
 

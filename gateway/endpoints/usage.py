@@ -7,7 +7,6 @@ from gateway.endpoints.apidoc import FROM_STRIPE, operation
 from gateway.endpoints.blueprint import Blueprint
 from gateway.endpoints.limits import limited
 from gateway.endpoints.request_context import caller, gateway, requires, requires_service
-from gateway.services.levels.follow import settle_level
 from gateway.services.levels.report import report_level
 from gateway.services.quotes.estimate import DatedEstimate, load_estimate
 from gateway.services.rate_limits.table import RouteClass
@@ -69,5 +68,4 @@ def show(query: dict[str, date]) -> UsageSeries:
 @blueprint.response(200, UsageEstimateSchema)
 def estimate() -> dict[str, DatedEstimate | None]:
     """Show what the next invoice would be now, as Stripe previews it. It is kept for five minutes."""
-    settle_level(gateway(), caller().organization_id)
     return {"estimate": load_estimate(gateway(), caller().organization_id)}

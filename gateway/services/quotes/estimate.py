@@ -5,7 +5,7 @@ https://docs.stripe.com/api/invoices/create_preview
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -16,9 +16,15 @@ from gateway.db.models import OrganizationPlan, Price, Subscription, UsageEstima
 from gateway.errors import StripeRejected
 from gateway.services.quotes.lines import get_details, list_lines, sum_up
 from gateway.services.runtime import Gateway
+from gateway.services.subscription.billing_state import load_billing_state
+from gateway.services.subscription.levels import find_waiting_quantity
+from gateway.services.subscription.pricing import build_update_items
 from gateway.services.subscription.terms import find_next_invoice_date
 from gateway.stripe_api.client import is_nothing_upcoming, stripe_call
 from gateway.stripe_api.snapshots import TRIALING
+
+if TYPE_CHECKING:
+    from stripe.params import InvoiceCreatePreviewParams
 
 KEPT_FOR = timedelta(minutes=5)
 
@@ -64,9 +70,10 @@ def load_estimate(gateway: Gateway, organization_id: str) -> DatedEstimate | Non
         if kept is not None and kept.version == plan.version and now - kept.calculated_at < KEPT_FOR:
             return DatedEstimate(**kept.amounts, billing_date=billing_date, calculated_at=kept.calculated_at)
         metered_prices = find_metered_prices(gateway, session, subscription)
+        params = build_params(gateway, session, organization_id, subscription.id)
     try:
         with stripe_call():
-            invoice = gateway.stripe.v1.invoices.create_preview({"subscription": subscription.id})
+            invoice = gateway.stripe.v1.invoices.create_preview(params)
     except StripeRejected as error:
         if is_nothing_upcoming(error):
             return None
@@ -76,6 +83,19 @@ def load_estimate(gateway: Gateway, organization_id: str) -> DatedEstimate | Non
     upsert = insert(UsageEstimate).values(organization_id=organization_id, **values)
     gateway.database.execute(upsert.on_conflict_do_update(index_elements=["organization_id"], set_=values))
     return DatedEstimate(**amounts, billing_date=billing_date, calculated_at=now)
+
+
+def build_params(
+    gateway: Gateway, session: Session, organization_id: str, subscription_id: str
+) -> "InvoiceCreatePreviewParams":
+    """Return what to preview: the next invoice, as if the quantity had followed a level that waits."""
+    params: InvoiceCreatePreviewParams = {"subscription": subscription_id}
+    billing = load_billing_state(session, organization_id, gateway.catalog)
+    if (quantity := find_waiting_quantity(gateway.catalog, billing)) is not None:
+        plan = gateway.catalog.get(billing.plan_state.requested_plan)
+        items = build_update_items(billing, plan, quantity)
+        params["subscription_details"] = {"items": items, "proration_behavior": "create_prorations"}
+    return params
 
 
 def find_metered_prices(gateway: Gateway, session: Session, subscription: Subscription) -> set[str]:

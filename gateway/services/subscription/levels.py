@@ -10,6 +10,7 @@ from gateway.db.models import UsageLevel
 from gateway.errors import QuantityFollowsUsage
 from gateway.services.subscription.billing_state import BillingState
 from gateway.services.subscription.exposure import find_max_quantity
+from gateway.services.subscription.settlement import choose_settlement
 
 RECHECK_AFTER = timedelta(minutes=1)
 
@@ -39,6 +40,20 @@ def fit_level(catalog: Catalog, billing: BillingState, plan: CatalogPlan, value:
     """
     present = billing.plan_state.quantity if plan.key == billing.plan_state.requested_plan else 1
     return max(1, min(value, max(present, find_max_quantity(catalog, billing, plan))))
+
+
+def find_waiting_quantity(catalog: Catalog, billing: BillingState) -> int | None:
+    """Return the quantity that a level gives the plan before the next invoice, which bills it. None if it stays."""
+    plan, present = catalog.find(billing.plan_state.requested_plan), billing.plan_state.quantity
+    level = billing.levels.get(plan.unit or "") if plan is not None else None
+    if plan is None or plan.sales or level is None or billing.contract.is_fixed:
+        return None
+    quantity = fit_level(catalog, billing, plan, level)
+    is_refused = quantity > present and (not billing.is_paid_up or billing.has_lost_dispute)
+    if quantity == present or is_refused:
+        return None
+    settlement = choose_settlement(catalog, billing, plan.key, plan, quantity)
+    return quantity if settlement == "on_billing_date" else None
 
 
 def recheck_levels(session: Session, organization_id: str, now: datetime) -> None:

@@ -94,7 +94,22 @@ def test_estimate_contains_a_waiting_level(world: World, plus: ApiClient) -> Non
     report(world, 2)
     follow(world)
     report(world, 4)
-    assert plus.ok("GET", "/usage/estimate")["estimate"]["base"] == 4 * 25000
+    estimate = plus.ok("GET", "/usage/estimate")["estimate"]
+    assert (estimate["base"], world.plan_row().quantity) == (4 * 25000, 2)
+    assert follow(world, hours=9) == 4
+    applied = plus.ok("GET", "/usage/estimate")["estimate"]
+    assert applied["base"] == 4 * 25000
+    assert abs(applied["due"] - estimate["due"]) <= 2  # some seconds lie between the two
+
+
+def test_estimate_contains_no_level_that_an_overdue_invoice_holds_up(world: World, stripe_time: StripeTime) -> None:
+    customer = make_customer(world, "org_1")
+    sold = subscribe(world, customer, "plus", collection_method="send_invoice", days_until_due=1)
+    stripe_time.ahead = timedelta(days=2).total_seconds()
+    world.stripe.v1.subscriptions.retrieve(sold)
+    world.settle()
+    report(world, 5)
+    assert world.api().ok("GET", "/usage/estimate")["estimate"]["base"] == 25000
 
 
 @pytest.mark.usefixtures("plus")
