@@ -34,7 +34,7 @@ from gateway.services.plan_changes.payment import ABANDONMENT
 from gateway.services.plan_changes.return_to_floor import RETURN, return_to_floor
 from gateway.services.runtime import Gateway
 from gateway.services.spend_alerts.check import check_spend
-from gateway.services.usage import error_reports, report_to_stripe
+from gateway.services.usage import error_reports, recount, report_to_stripe
 from gateway.services.webhooks.drain_loop import DrainLoop
 from gateway.stripe_api.times import from_unix
 from gateway.supervision import Supervision
@@ -182,6 +182,10 @@ def add_usage_tasks(app: App, gateway: Gateway, ending: Event) -> None:
     @app.task(name=jobs.BILL_USAGE, retry=UNTIL_STRIPE_ANSWERS)
     def bill_usage(change_id: str) -> None:
         unbilled_usage.bill_unbilled_usage(gateway, change_id)
+
+    @app.task(name=jobs.RECOUNT_USAGE, retry=UNTIL_STRIPE_ANSWERS)
+    def recount_usage(organization_id: str, version: int) -> None:
+        recount.recount_usage(gateway, organization_id, version)
 
     @app.task(name=jobs.NOTE_REFUSED_USAGE, retry=UNTIL_STRIPE_ANSWERS)
     def note_refused_usage(event_id: str) -> None:

@@ -40,6 +40,7 @@ NOTE_REFUSED_USAGE = "gateway.note_refused_usage"
 FOLLOW_LEVELS = "gateway.follow_levels"
 CHECK_SPEND = "gateway.check_spend"
 BILL_USAGE = "gateway.bill_usage"
+RECOUNT_USAGE = "gateway.recount_usage"
 
 PRIORITIES: Mapping[str, int] = MappingProxyType({DRAIN_INBOX: 1, SEND_USAGE: 1})
 """The tasks that workers take before all others, which have the priority 0.
@@ -124,6 +125,15 @@ def withdrawal_job(organization_id: str, at: datetime | None = None) -> Wanted:
     """
     key = f"withdraw_foreign_credits:{organization_id}"
     return Wanted(key, WITHDRAW_FOREIGN_CREDITS, {"organization_id": organization_id}, at=at)
+
+
+def recount_job(organization_id: str, version: int, at: datetime) -> Wanted:
+    """Build the job that bills the usage since a plan began at Stripe, if the gateway learned of it later.
+
+    The worker continues in ``usage.recount``. ``version`` is that of the plan history's entry.
+    """
+    key = f"recount_usage:{organization_id}:{version}"
+    return Wanted(key, RECOUNT_USAGE, {"organization_id": organization_id, "version": version}, at=at)
 
 
 def defer_usage_bill(session: Session, change_id: str) -> None:

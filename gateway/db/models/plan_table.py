@@ -94,6 +94,8 @@ class PlanHistory(Base):
     before: Mapped[Json | None]
     after: Mapped[Json]
     recorded_at: Mapped[datetime]
+    began_at: Mapped[datetime | None]
+    """When usage began or ended to be billed at Stripe. None if the gateway learned of it in the same second."""
 
 
 class PlanChange(Base):

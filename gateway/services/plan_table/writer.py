@@ -35,6 +35,7 @@ from gateway.services.plan_table.derive import (
     never_enrolled,
 )
 from gateway.services.plan_table.foreign_ends import build_foreign_end
+from gateway.services.plan_table.late_starts import find_late, find_late_start
 from gateway.services.plan_table.rows import OrganizationRows, load_organization_rows, rank_plans
 from gateway.services.plan_table.selection import (
     UNMAPPED,
@@ -52,6 +53,8 @@ from gateway.stripe_api.snapshots import ENDED, Seen
 
 # Delay of the job that withdraws credits. The request that made the change has usually withdrawn them before.
 WITHDRAW_AFTER = timedelta(seconds=20)
+# Delay of the job that bills earlier usage. A request that began before the merge may still store some as not billed.
+RECOUNT_AFTER = timedelta(minutes=2)
 
 log = structlog.get_logger()
 
@@ -84,14 +87,16 @@ def update_plan_table(
         if state != (before or never_enrolled(plans.floor)):
             current = select_current_subscription(rows.subscriptions, plans)
             attribution = attribute_plan(seen, rows.changes, current, before, find_named_grant(session, seen))
-            history.append(record_state(rows, state, attribution, now))
+            entry = record_state(rows, state, attribution, plans.floor, now)
+            history.append(entry)
             if is_plan_changed(before, state):
                 changed.append(organization_id)
                 change = rows.changes.get(attribution.change_id or "")
                 if change is None or change.state == "abandoned":  # no change of ours will settle what follows
                     # Stripe prorates this change as if each invoice will be paid.
                     wanted.append(jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER))
-                    record_foreign_end(session, rows, before, state, plans.floor, seen.as_of)
+                    if record_foreign_end(session, rows, before, state, plans.floor, seen.as_of):
+                        entry["began_at"] = find_late(seen.as_of, now)
         elif is_duplicate_changed(rows.subscriptions, plans):
             wanted.append(jobs.withdrawal_job(organization_id, at=now + WITHDRAW_AFTER))
         wanted += list_trial_jobs(organization_id, before.status if before is not None else None, state.status)
@@ -99,6 +104,11 @@ def update_plan_table(
     unrecorded = (rows_by_organization[each] for each in affected if not rows_by_organization[each].had_trial)
     shown = [rows.organization.id for rows in unrecorded if any(map(shows_trial, rows.subscriptions))]
     record_trials(session, shown, "at_stripe", now)
+    wanted += [
+        jobs.recount_job(each["organization_id"], each["version"], at=now + RECOUNT_AFTER)
+        for each in history
+        if each["began_at"] is not None and each["after"]["requested_plan"] != plans.floor
+    ]
     written = build_written_rows(session, history, applied, plans.floor, now)
     return {**written, SPEND_CHECKS: build_checks(changed, now)}, wanted
 
@@ -109,23 +119,29 @@ def find_named_grant(session: Session, seen: Seen) -> Grant | None:
     return session.get(Grant, grant_id) if grant_id is not None else None
 
 
-def record_state(rows: OrganizationRows, state: PlanState, attribution: Attribution, now: datetime) -> Json:
+def record_state(rows: OrganizationRows, state: PlanState, attribution: Attribution, floor: str, now: datetime) -> Json:
     """Write an organization's new state to its row, and return the history's entry for it."""
+    began_at = find_late_start(rows, state, floor, now)
     before = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else None
     if rows.plan_row is None:
         rows.plan_row = OrganizationPlan(organization_id=rows.organization.id, version=0)
     update_row(rows.plan_row, state, now)
-    return build_history_entry(rows.plan_row, before, state, attribution)
+    return build_history_entry(rows.plan_row, before, state, attribution) | {"began_at": began_at}
 
 
 def record_foreign_end(
     session: Session, rows: OrganizationRows, before: PlanState | None, after: PlanState, floor: str, ended_at: datetime
-) -> None:
-    """Let a job bill the usage of a plan that somebody else has left at Stripe (``jobs.BILL_USAGE``)."""
+) -> bool:
+    """Let a job bill the usage of a plan that somebody else has left at Stripe (``jobs.BILL_USAGE``), if there is one.
+
+    Return whether there is one.
+    """
     change = build_foreign_end(rows, before, after, floor, ended_at) if before is not None else None
-    if change is not None:
-        rows.changes[change.id] = change
-        jobs.defer_usage_bill(session, change.id)
+    if change is None:
+        return False
+    rows.changes[change.id] = change
+    jobs.defer_usage_bill(session, change.id)
+    return True
 
 
 def is_plan_changed(before: PlanState | None, after: PlanState) -> bool:
@@ -158,7 +174,7 @@ def derive_again(session: Session, organization: Organization, attribution: Attr
     state = derive_plan(rows, plans)
     if rows.plan_row is not None and state == PlanState.of_row(rows.plan_row):
         return
-    entry = record_state(rows, state, attribution, now)
+    entry = record_state(rows, state, attribution, plans.floor, now)
     bulk.flush(session, rows.list_written(), build_written_rows(session, [entry], [], plans.floor, now))
 
 

@@ -13,24 +13,28 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from gateway.db.models import PlanChange
+from gateway.services.plan_table.foreign_ends import FOREIGN_ACTOR
 from gateway.services.usage.aggregation import COUNTS_AT, LONGEST_DELAY, add_up
 
 # Stripe bills the period in which it removes the items. It has billed the period before with the renewal.
 SINCE = """CASE WHEN change.ended_at >= CAST(change.steps -> 'final_usage' ->> 'end' AS timestamptz)
     THEN CAST(change.steps -> 'final_usage' ->> 'end' AS timestamptz)
     ELSE CAST(change.steps -> 'final_usage' ->> 'start' AS timestamptz) END"""
+BEGAN_AT = "LEAST(begun.began_at, begun.recorded_at)"
 # The organization may have bought a plan again, and left it again. So no such purchase lies between report and change.
 # A purchase counts from the start of its second, as in ``timeline``. A trial, whose usage is free, does not end between
 # them either. Unsent usage of an earlier period belongs to the change, because Stripe has invoiced that period. A value
-# that a later one has replaced does not count.
+# that a later one has replaced does not count. Usage after an end that somebody else made costs nothing, also if the
+# gateway learned of that end late. A report that has usage of both times counts, so that none is lost.
 IS_OF_CHANGE = f"""report.organization_id = change.organization_id
+    AND (change.actor <> '{FOREIGN_ACTOR}' OR report.starts_at <= change.ended_at)
     AND report.starts_at > {SINCE} - interval '{LONGEST_DELAY.days} days'
     AND ({COUNTS_AT} >= {SINCE} OR (report.state <> 'sent' AND report.aggregation <> 'last'))
     AND NOT EXISTS (
         SELECT FROM plan_history AS begun WHERE begun.organization_id = change.organization_id
-            AND CASE WHEN begun.recorded_at <= change.created_at
-                THEN date_trunc('second', begun.recorded_at) > report.occurred_at
-                ELSE date_trunc('second', begun.recorded_at) <= report.occurred_at END
+            AND CASE WHEN {BEGAN_AT} <= change.created_at
+                THEN date_trunc('second', {BEGAN_AT}) > report.occurred_at
+                ELSE date_trunc('second', {BEGAN_AT}) <= report.occurred_at END
             AND begun.after ->> 'requested_plan' <> :floor
             AND (COALESCE(begun.before ->> 'requested_plan', :floor) = :floor
                 OR (begun.before ->> 'status' = 'trialing' AND begun.after ->> 'status' <> 'trialing'))

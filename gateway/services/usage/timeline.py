@@ -1,7 +1,8 @@
 """The times at which an organization's billing period or plan changed. No report adds up usage across one of them.
 
 Usage counts in whole seconds, like Stripe's periods. A plan is in force from the second in which it was recorded until
-the second in which the next one was. So each second belongs to one plan, and the sum over all plans is complete.
+the second in which the next one was. So each second belongs to one plan, and the sum over all plans is complete. If the
+gateway learned of a plan late, it is in force from the second in which Stripe began to bill its usage.
 """
 
 from bisect import bisect_right
@@ -16,20 +17,21 @@ from gateway.services.runtime import Gateway
 # Finds each organization's plans since the time, and the one that was in force at that time. Beside a yearly price,
 # usage is billed each month. So it also finds the periods of the items, which have no plan and no time of record.
 FIND_PLANS = text("""
-    SELECT wanted.id, date_trunc('second', plan.recorded_at) AS since, plan.state ->> 'requested_plan' AS plan,
+    SELECT wanted.id, date_trunc('second', plan.began_at) AS since, plan.state ->> 'requested_plan' AS plan,
         CAST(plan.state ->> 'current_period_start' AS timestamptz) AS period_start,
         CAST(plan.state ->> 'current_period_end' AS timestamptz) AS period_end,
         COALESCE(CAST(plan.state ->> 'leaving' AS boolean), FALSE) AS leaving
     FROM unnest(CAST(:organization_ids AS text[])) AS wanted (id) CROSS JOIN LATERAL (
-        (SELECT recorded_at, after AS state FROM plan_history
+        (SELECT version, LEAST(began_at, recorded_at) AS began_at, after AS state FROM plan_history
             WHERE organization_id = wanted.id AND recorded_at > :since)
         UNION ALL
-        (SELECT recorded_at, after FROM plan_history WHERE organization_id = wanted.id AND recorded_at <= :since
-            ORDER BY version DESC LIMIT 1)
+        (SELECT version, LEAST(began_at, recorded_at), after FROM plan_history
+            WHERE organization_id = wanted.id AND recorded_at <= :since ORDER BY version DESC LIMIT 1)
         UNION ALL
-        (SELECT NULL, item FROM subscriptions, jsonb_array_elements(items) AS item WHERE organization_id = wanted.id)
+        (SELECT NULL, NULL, item FROM subscriptions, jsonb_array_elements(items) AS item
+            WHERE organization_id = wanted.id)
     ) AS plan
-    ORDER BY wanted.id, plan.recorded_at
+    ORDER BY wanted.id, plan.version
 """)
 
 

@@ -43,6 +43,8 @@ class SubscriptionItem:
     interval: str
     """The unit of the billing interval: day, week, month or year."""
     interval_count: int
+    created: datetime
+    """When it was added to the subscription. Its first period may begin earlier."""
     current_period_start: datetime
     current_period_end: datetime
 
@@ -60,6 +62,7 @@ class SubscriptionItem:
             unit_amount_decimal=word(exact) if whole is None and exact is not None else None,
             interval=word(item["price"]["recurring"]["interval"]),
             interval_count=natural(item["price"]["recurring"]["interval_count"]),
+            created=from_unix(item["created"]),
             current_period_start=from_unix(item["current_period_start"]),
             current_period_end=from_unix(item["current_period_end"]),
         )

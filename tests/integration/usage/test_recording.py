@@ -85,7 +85,7 @@ def test_no_report_crosses_an_hour_or_a_plan_change(world: World, api: ApiClient
 
 def test_each_second_belongs_to_the_last_plan_of_it(world: World, plus: ApiClient) -> None:
     [*_, bought] = world.rows(PlanHistory)
-    second = bought.recorded_at.replace(microsecond=0)
+    second = (bought.began_at or bought.recorded_at).replace(microsecond=0)
     for name, moment in (("free", second - timedelta(seconds=1)), ("bought", second)):
         send_usage(world, usage_event(name, occurred_at=moment.isoformat()))
     plus.ok("DELETE", "/subscription")

@@ -213,6 +213,7 @@ def subscription_of(subscription: Json, organization: str) -> Json:
             "unit_amount_decimal": exact_amount(item["price"]),
             "interval": item["price"]["recurring"]["interval"],
             "interval_count": item["price"]["recurring"]["interval_count"],
+            "created": iso(item["created"]),
             "current_period_start": iso(item["current_period_start"]),
             "current_period_end": iso(item["current_period_end"]),
         }

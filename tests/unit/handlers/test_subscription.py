@@ -37,6 +37,7 @@ def plus(quantity: int) -> SubscriptionItem:
         unit_amount_decimal=None,
         interval="month",
         interval_count=1,
+        created=ENROLLED,
         current_period_start=ENROLLED,
         current_period_end=BILLING_DATE,
     )
@@ -52,6 +53,7 @@ FREE = SubscriptionItem(
     unit_amount_decimal=None,
     interval="month",
     interval_count=1,
+    created=ENROLLED,
     current_period_start=ENROLLED,
     current_period_end=BILLING_DATE,
 )

@@ -59,6 +59,7 @@ def test_content_of_a_subscription() -> None:
                 "unit_amount_decimal": None,
                 "interval": "month",
                 "interval_count": 1,
+                "created": "2026-11-01T00:02:00+00:00",
                 "current_period_start": "2026-11-01T00:02:00+00:00",
                 "current_period_end": "2026-12-01T00:02:00+00:00",
             }
