@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from gateway.db.models import PlanHistory, UsageEvent, UsageReport
+from gateway.services.operations import retention
 from gateway.services.usage.record import record_usage
 from schemas.usage import SentEvent
 from tests.support.api import ApiClient
@@ -108,3 +110,15 @@ def test_aggregation_decides_what_is_added_up(world: World, meter: str, quantiti
     record_usage(standing, [SentEvent("e1", "org_1", meter, 2, hour - timedelta(seconds=10))])
     record_usage(standing, [SentEvent("e2", "org_1", meter, 7, hour - timedelta(seconds=20))])
     assert [each.quantity for each in world.rows(UsageReport)] == quantities
+
+
+def test_events_are_deleted_after_a_year_and_reports_stay(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "USAGE_BATCH_SIZE", 3)
+    send_usage(world, *(usage_event(f"e{n}", organization_id=f"org_{n}") for n in range(9)), usage_event("kept"))
+    with world.gateway.database.transaction() as session:
+        for event_id, days in (("e%", 367), ("kept", 365)):
+            moment = world.gateway.clock() - timedelta(days=days)
+            session.execute(update(UsageEvent).where(UsageEvent.id.like(event_id)).values(occurred_at=moment))
+    retention.prune(world.gateway)
+    assert [each.id for each in world.rows(UsageEvent)] == ["kept"]
+    assert sum(each.events for each in world.rows(UsageReport)) == 10
