@@ -193,8 +193,9 @@ def test_later_invoice_of_one_second_is_the_latest(world: World, api: ApiClient)
     world.settle()
     with world.gateway.database.transaction() as session:
         rows = session.query(Invoice).where(Invoice.total.in_((100, 200, 300))).all()
+        later = rows[0].created + timedelta(hours=1)
         for row in rows:
-            row.created = rows[0].created.replace(year=2030)
+            row.created = later
             row.id = f"in_{1000 - row.total}"  # the ids say the opposite
     assert api.ok("GET", "/subscription")["latest_invoice"]["total"] == 300
     pages = [api.ok("GET", "/invoices?limit=1")["data"][0]]
