@@ -15,10 +15,11 @@ def soon() -> datetime:
 
 
 def test_usage_is_shown_by_day_with_what_stripe_counted(world: World, plus: ApiClient) -> None:
-    yesterday = (soon() - timedelta(days=1)).isoformat()
-    send_usage(world, usage_event("e1", 3, occurred_at=soon().isoformat()), usage_event("e2", 4, occurred_at=yesterday))
+    now = soon()
+    today, yesterday = now.isoformat(), (now - timedelta(days=1)).isoformat()
+    send_usage(world, usage_event("e1", 3, occurred_at=today), usage_event("e2", 4, occurred_at=yesterday))
     send_usage(world, usage_event("e3", 9, organization_id="org_2"))
-    days = (yesterday[:10], soon().isoformat()[:10])
+    days = (yesterday[:10], today[:10])
     path = f"/usage?from={days[0]}&to={days[1]}"
     report_usage(world)
     shown = plus.ok("GET", path)
