@@ -71,11 +71,13 @@ def test_refreshes_go_before_reconciliation(world: World) -> None:
     for priority in (Priority.REFRESH, Priority.RECONCILIATION):
         own = fresh(world)
         own.acquire()
+        started = time.monotonic()
         with world.gateway.database.transaction() as session:
             session.execute(text("UPDATE stripe_budget SET used_until = clock_timestamp() + interval '0.5 seconds'"))
-        waited[priority] = seconds_for(own, priority, 1)
+        seconds_for(own, priority, 1)
+        waited[priority] = time.monotonic() - started
     assert waited[Priority.REFRESH] < waited[Priority.RECONCILIATION]
-    assert waited[Priority.RECONCILIATION] > 0.2
+    assert waited[Priority.RECONCILIATION] >= 0.5
 
 
 def test_walk_waits_after_a_429_and_finishes(world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,12 +108,12 @@ def test_pause_serves_users_and_postpones_refreshes(world: World) -> None:
 def test_users_429_is_answered_immediately_and_pauses_walks(world: World, sandbox: Sandbox) -> None:
     other = build_gateway(world.gateway.config)
     request_fault(sandbox.url, kind="rate_limit", path="/v1/customers")
+    started = time.monotonic()
     assert world.api().problem("POST", "/subscription", plan="free") == (503, "stripe_unavailable")
     paused_until = row(world).paused_until
     assert paused_until is not None
-    started = time.monotonic()
     next(gap.walk(other, HANDLERS.keys()))
-    assert time.monotonic() - started > 0.3
+    assert time.monotonic() - started > 0.5
     other.database.close()
 
 
@@ -146,8 +148,8 @@ def test_walk_waits_while_users_have_overdrawn_the_budget(
 ) -> None:
     world.settle()
     fresh(world).acquire()
+    started = time.monotonic()
     with world.gateway.database.transaction() as session:
         session.execute(text("UPDATE stripe_budget SET used_until = clock_timestamp() + interval '1 second'"))
-    started = time.monotonic()
     next(walk(world.gateway))
-    assert time.monotonic() - started > 0.8
+    assert time.monotonic() - started >= 1
