@@ -17,6 +17,7 @@ from gateway.services.operations.catalog_diff import compare_catalog
 from gateway.services.operations.catalog_sync import count_on_old_prices, sync_catalog
 from tests.support.accounts import make_customer, subscribe
 from tests.support.catalogs import FIVE_PLANS
+from tests.support.commands import build_environment
 from tests.support.other_terms import at_stripe
 from tests.support.world import World
 
@@ -42,14 +43,7 @@ def sold_at(world: World, lookup_key: str) -> Price:
 
 
 def run(world: World, *arguments: str, catalog: Path = FIVE_PLANS) -> Result:
-    config = world.gateway.config
-    environment = {
-        "GATEWAY_DATABASE_URL": config.database_url,
-        "GATEWAY_CATALOG": str(catalog),
-        "STRIPE_SECRET_KEY": config.stripe_secret_key,
-        "STRIPE_API_BASE": config.stripe_api_base or "",
-        "GATEWAY_JWT_DEVELOPMENT_SECRET": config.jwt_development_secret or "",
-    }
+    environment = build_environment(replace(world.gateway.config, catalog=catalog))
     return CliRunner().invoke(cli, ["catalog", *arguments], env=environment)
 
 

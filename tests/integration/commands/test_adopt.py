@@ -11,6 +11,7 @@ from gateway.cli import cli
 from gateway.db.models import Organization, OrganizationPlan, PlanHistory, Reconciliation, Subscription
 from gateway.errors import StripeUnavailable
 from gateway.services.adoption.migration import migrate_all
+from tests.support.commands import use_settings
 from tests.support.existing_account import existing_customer, subscribe
 from tests.support.reconciliation import tables
 from tests.support.world import World
@@ -21,13 +22,7 @@ KEY = "workspace"
 @pytest.fixture
 def account(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """Set the environment of the command."""
-    config = world.gateway.config
-    monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
-    monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
-    monkeypatch.setenv("STRIPE_API_BASE", config.stripe_api_base or "")
-    monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
-    monkeypatch.setenv("GATEWAY_STRIPE_CALLS_PER_SECOND", "1000")
-    monkeypatch.setattr("gateway.app.configure_logging", lambda _: None)  # other tests share this process's logging
+    use_settings(monkeypatch, world.gateway.config)
     return world
 
 

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import make_url, text
 
 from gateway.cli import main
+from tests.support.commands import use_settings
 from tests.support.stripe_answers import stripe_that_answers
 from tests.support.stripe_events import deliver, event
 from tests.support.world import World
@@ -42,12 +43,7 @@ class Shell:
 
 @pytest.fixture
 def shell(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    config = world.gateway.config
-    monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
-    monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
-    monkeypatch.setenv("STRIPE_API_BASE", config.stripe_api_base or "")
-    monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
-    monkeypatch.setattr("gateway.app.configure_logging", lambda _: None)  # other tests share this process's logging
+    use_settings(monkeypatch, world.gateway.config)
     return Shell(monkeypatch, capsys)
 
 

@@ -13,6 +13,7 @@ from gateway.db.jobs import DRAIN_INBOX
 from gateway.db.models import WebhookEvent
 from gateway.errors import NotFound
 from handlers import HANDLERS, IGNORED
+from tests.support.commands import use_settings
 from tests.support.database import state_of
 from tests.support.stripe_events import deliver, event
 from tests.support.world import World
@@ -23,11 +24,7 @@ PREFIX = "evt_test"
 @pytest.fixture
 def delivered(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """Deliver three events and set the environment of the command."""
-    config = world.gateway.config
-    monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
-    monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
-    monkeypatch.setenv("STRIPE_API_BASE", config.stripe_api_base or "")
-    monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
+    use_settings(monkeypatch, world.gateway.config)
     world.work()
     for number, kind in enumerate(["customer.updated", "setup_intent.succeeded", "invoice.paid"]):
         obj = {"id": f"obj_{number}", "object": "thing", "customer": None, "payment_method": None}

@@ -16,6 +16,7 @@ from gateway.errors import StripeRejected, StripeUnavailable
 from gateway.services.customers.customer import create_customer, ensure_customer
 from gateway.services.runtime import Caller, Gateway
 from tests.support.api import ApiClient
+from tests.support.commands import build_environment
 from tests.support.wait import eventually
 from tests.support.world import World
 
@@ -74,14 +75,8 @@ def test_a_process_killed_in_the_call_leaves_no_second_customer(world: World) ->
         "gateway = build_from_environment(STRIPE);"
         "ensure_customer(gateway, Caller(organization_id='org_1', actor='t', name='Ada', email='ada@example.test'))"
     )
-    config = world.gateway.config
-    settings = {
-        "GATEWAY_DATABASE_URL": config.database_url,
-        "STRIPE_SECRET_KEY": config.stripe_secret_key,
-        "STRIPE_API_BASE": config.stripe_api_base or "",
-        "GATEWAY_JWT_DEVELOPMENT_SECRET": config.jwt_development_secret or "",
-    }
-    process = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **settings})
+    environment = {**os.environ, **build_environment(world.gateway.config)}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
     eventually(lambda: world.faults()[-1]["fired"] == 1, seconds=30)
     process.kill()
     process.wait()

@@ -7,6 +7,7 @@ from click.testing import CliRunner, Result
 
 from gateway.cli import cli
 from tests.support.api import ApiClient
+from tests.support.commands import use_settings
 from tests.support.notified import NotifiedSystem, notify
 from tests.support.world import World
 
@@ -14,12 +15,7 @@ from tests.support.world import World
 @pytest.fixture
 def changed(world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> World:
     """Return a world in which one notification waits. Set the environment of the command."""
-    config = world.gateway.config
-    monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
-    monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
-    monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
-    monkeypatch.setenv("GATEWAY_RECEIVERS", str(config.receivers))
-    monkeypatch.setattr("gateway.app.configure_logging", lambda _: None)  # other tests share this process's logging
+    use_settings(monkeypatch, world.gateway.config)
     api.ok("PATCH", "/subscription", plan="plus")
     return world
 

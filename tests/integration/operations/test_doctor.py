@@ -23,6 +23,7 @@ from gateway.services.webhooks import endpoint_check
 from handlers import HANDLERS
 from tests.support.api import problem_of
 from tests.support.clock import StripeTime
+from tests.support.commands import use_settings
 from tests.support.metrics import scrape
 from tests.support.stripe_events import deliver, event
 from tests.support.world import World
@@ -220,14 +221,7 @@ def test_unreachable_stripe_and_missing_secrets_are_reported(healthy: World, san
 
 
 def test_doctor_prints_a_line_per_check_and_exits_with_1(healthy: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = healthy.gateway.config
-    monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
-    monkeypatch.setenv("GATEWAY_PUBLIC_URL", config.public_url or "")
-    monkeypatch.setenv("GATEWAY_CATALOG", str(config.catalog))
-    monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
-    monkeypatch.setenv("STRIPE_API_BASE", config.stripe_api_base or "")
-    monkeypatch.setenv("STRIPE_WEBHOOK_SECRETS", "whsec_a,whsec_b")
-    monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
+    use_settings(monkeypatch, healthy.gateway.config)
     good = CliRunner().invoke(cli, ["doctor"], catch_exceptions=False)
     assert (good.exit_code, good.output.count("✓"), "✗" in good.output) == (0, 25, False)
     disable(healthy)

@@ -27,6 +27,7 @@ from gateway.services.reconciliation.differences import Cause
 from gateway.services.webhooks import endpoint_check
 from handlers import HANDLERS
 from tests.support.clock import StripeTime
+from tests.support.commands import build_environment
 from tests.support.leaks import find_leaks
 from tests.support.metrics import parse, scrape
 from tests.support.plans import on_plus
@@ -214,16 +215,9 @@ def answers(url: str) -> bool:
 
 
 def test_counts_of_all_processes_are_added_up(world: World, tmp_path: Path) -> None:
-    config, port = world.gateway.config, free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
-    environment = {
-        **os.environ,
-        "GATEWAY_DATABASE_URL": config.database_url,
-        "STRIPE_SECRET_KEY": config.stripe_secret_key,
-        "STRIPE_WEBHOOK_SECRETS": WEBHOOK_SECRET,
-        "GATEWAY_JWT_DEVELOPMENT_SECRET": config.jwt_development_secret or "",
-        "TMPDIR": str(tmp_path),
-    }
+    environment = {**os.environ, **build_environment(world.gateway.config), "TMPDIR": str(tmp_path)}
     metrics = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "gateway", "serve", "--workers=2", "--threads=1"]
     command += [f"--bind=127.0.0.1:{port}", f"--metrics-bind={metrics}"]

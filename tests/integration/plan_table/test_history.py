@@ -17,6 +17,7 @@ from gateway.services.runtime import Caller
 from gateway.stripe_api.snapshots import CHANGE_ID_KEY
 from schemas.changes import ChangeCommand
 from tests.support.api import ApiClient, problem_of
+from tests.support.commands import use_settings
 from tests.support.json_types import Json
 from tests.support.stripe_events import deliver
 from tests.support.world import World
@@ -198,10 +199,7 @@ def test_nothing_recorded_can_be_altered(world: World, statement: str) -> None:
 
 
 def rebuild(world: World, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
-    config = world.gateway.config
-    monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
-    monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
-    monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
+    use_settings(monkeypatch, world.gateway.config)
     return CliRunner().invoke(cli, ["plans", "rebuild", *arguments], catch_exceptions=False)
 
 

@@ -14,6 +14,7 @@ from gateway.sandbox import Sandbox
 from gateway.services.reconciliation import drift
 from gateway.tasks import build_worker
 from tests.support.clock import StripeTime
+from tests.support.commands import use_settings
 from tests.support.plans import settled_on_plus
 from tests.support.reconciliation import drop_webhooks, set_quantity_at_stripe, tables
 from tests.support.world import World
@@ -27,13 +28,7 @@ def drifted(world: World, sandbox: Sandbox, stripe_time: StripeTime, monkeypatch
     stripe_time.ahead = 60
     set_quantity_at_stripe(world, 7)
     stripe_time.ahead = 120
-    config = world.gateway.config
-    monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
-    monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
-    monkeypatch.setenv("STRIPE_API_BASE", config.stripe_api_base or "")
-    monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
-    monkeypatch.setenv("GATEWAY_STRIPE_CALLS_PER_SECOND", "1000")
-    monkeypatch.setattr("gateway.app.configure_logging", lambda _: None)  # other tests share this process's logging
+    use_settings(monkeypatch, world.gateway.config)
     return world
 
 

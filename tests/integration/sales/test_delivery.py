@@ -19,6 +19,7 @@ from gateway.cli import cli
 from gateway.db.models import Notification
 from gateway.services.notifications.delivery import RETRY_WAITS
 from gateway.tasks import build_worker
+from tests.support.commands import build_environment, use_settings
 from tests.support.json_types import Json
 from tests.support.notified import SECRET, NotifiedSystem, another_world, make_due, notify
 from tests.support.sales import FORM, only_delivery, send_inquiry
@@ -79,15 +80,7 @@ def test_any_status_but_2xx_is_retried_without_following_redirects(
 def test_inquiry_of_a_killed_worker_is_sent_again(sales: World, receiver: NotifiedSystem) -> None:
     receiver.blocking = True
     inquiry_id = send_inquiry(sales)
-    config = sales.gateway.config
-    environment = {
-        **os.environ,
-        "GATEWAY_DATABASE_URL": config.database_url,
-        "STRIPE_SECRET_KEY": config.stripe_secret_key,
-        "GATEWAY_JWT_DEVELOPMENT_SECRET": config.jwt_development_secret or "",
-        "GATEWAY_SALES_WEBHOOK_URL": receiver.url,
-        "GATEWAY_SALES_WEBHOOK_SECRET": SECRET,
-    }
+    environment = {**os.environ, **build_environment(sales.gateway.config)}
     worker = subprocess.Popen([sys.executable, "-m", "gateway", "worker"], env=environment)
     eventually(lambda: len(receiver.requests) == 1, seconds=60)
     worker.send_signal(signal.SIGKILL)
@@ -123,12 +116,7 @@ def test_inquiry_waits_until_a_receiver_is_configured(
 
 
 def run_sales(world: World, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
-    config = world.gateway.config
-    monkeypatch.setenv("GATEWAY_DATABASE_URL", config.database_url)
-    monkeypatch.setenv("STRIPE_SECRET_KEY", config.stripe_secret_key)
-    monkeypatch.setenv("GATEWAY_JWT_DEVELOPMENT_SECRET", config.jwt_development_secret or "")
-    monkeypatch.setenv("GATEWAY_SALES_WEBHOOK_URL", config.sales_webhook_url or "")
-    monkeypatch.setenv("GATEWAY_SALES_WEBHOOK_SECRET", config.sales_webhook_secret or "")
+    use_settings(monkeypatch, world.gateway.config)
     return CliRunner().invoke(cli, ["sales", *arguments], catch_exceptions=False)
 
 
