@@ -1,17 +1,14 @@
 """Billing operations in flight, as the tests of them begin, complete and count them."""
 
-from dataclasses import replace
-
 from sqlalchemy import delete, text
 
-from gateway.catalog import Catalog
 from gateway.db.models import BillingIntent, Organization, PaymentMethod, PlanChange
-from gateway.endpoints.request_context import EXTENSION
 from gateway.services.intents.completion import finish_intent
 from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.runtime import Gateway
 from gateway.tasks import OPERATIONS
 from tests.support.api import ApiClient
+from tests.support.plans import charge_plus
 from tests.support.world import World
 
 
@@ -71,9 +68,7 @@ def charges(world: World) -> list[int]:
 
 def upgrade_that_waits(world: World, api: ApiClient) -> PlanChange:
     """Charge Plus now, and request an upgrade that waits until its customer approves the payment."""
-    plans = (replace(plan, charge="now") if plan.key == "plus" else plan for plan in world.gateway.catalog.plans)
-    world.gateway = replace(world.gateway, catalog=Catalog(tuple(plans)))
-    world.client.application.extensions[EXTENSION].gateway = world.gateway
+    charge_plus(world)
     api.add_card(world.stripe, "pm_card_authenticationRequired")
     assert api("PATCH", "/subscription", plan="plus").status_code == 202
     [change] = [row for row in world.rows(PlanChange) if row.state == "requires_action"]

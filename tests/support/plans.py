@@ -1,5 +1,9 @@
-"""Puts an organization on a plan."""
+"""Puts an organization on a plan, and chooses when Plus is charged."""
 
+from dataclasses import replace
+
+from gateway.catalog import Charge
+from gateway.endpoints.request_context import EXTENSION
 from tests.support.saved_state import set_up_once
 from tests.support.world import World
 
@@ -31,3 +35,11 @@ def settled_on_plus(world: World) -> None:
         world.settle()
 
     set_up_once(world, "on Plus", set_up)
+
+
+def charge_plus(world: World, when: Charge = "now") -> None:
+    """Let the world's gateway charge a change to Plus now, or on the billing date."""
+    catalog = world.gateway.catalog
+    plans = (replace(plan, charge=when) if plan.key == "plus" else plan for plan in catalog.plans)
+    world.gateway = replace(world.gateway, catalog=replace(catalog, plans=tuple(plans)))
+    world.client.application.extensions[EXTENSION].gateway = world.gateway

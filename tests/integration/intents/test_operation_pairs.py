@@ -1,14 +1,13 @@
 """Any two operations on one organization's billing, at the same moment, leave it in a state that Stripe agrees with."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import get_args
 
 import pytest
 
-from gateway.catalog import Catalog, Charge
-from gateway.endpoints.request_context import EXTENSION
+from gateway.catalog import Charge
 from tests.support.operation_pairs import OPERATIONS, Pairs
+from tests.support.plans import charge_plus
 from tests.support.world import World
 
 TRIES, MANY_TRIES = 1, 40
@@ -26,9 +25,7 @@ def charging(world: World) -> ChargeFor:
     """Return a function that makes the deployment charge Plus on the billing date or now."""
 
     def charge(when: Charge) -> World:
-        plans = (replace(plan, charge=when) if plan.key == "plus" else plan for plan in world.gateway.catalog.plans)
-        world.gateway = replace(world.gateway, catalog=Catalog(tuple(plans)))
-        world.client.application.extensions[EXTENSION].gateway = world.gateway
+        charge_plus(world, when)
         return world
 
     return charge

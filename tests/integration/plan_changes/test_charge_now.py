@@ -1,7 +1,6 @@
 """A change to a plan that is charged immediately takes effect only after its payment."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,17 +8,15 @@ from stripe import Invoice, PaymentIntent
 from stripe import Subscription as StripeSubscription
 from structlog.testing import capture_logs
 
-from gateway.catalog import Catalog
 from gateway.db.models import PlanChange, PlanHistory, Subscription
 from gateway.endpoints.metrics import render
-from gateway.endpoints.request_context import EXTENSION
 from gateway.services.plan_changes.charge_check import check_charge
 from gateway.services.plan_changes.execute import finish_change
-from gateway.services.runtime import Gateway
 from tests.support.accounts import metered_price
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
 from tests.support.json_types import Json
+from tests.support.plans import charge_plus
 from tests.support.world import World
 
 ASKS_ITS_HOLDER = "pm_card_authenticationRequired"
@@ -27,16 +24,9 @@ DECLINED = "pm_card_chargeCustomerFail"
 
 
 @pytest.fixture
-def charging_now(world: World) -> Gateway:
-    """Return a gateway whose Plus is charged immediately."""
-    plans = (replace(plan, charge="now") if plan.key == "plus" else plan for plan in world.gateway.catalog.plans)
-    return replace(world.gateway, catalog=Catalog(tuple(plans)))
-
-
-@pytest.fixture
-def api(world: World, charging_now: Gateway, cardless: ApiClient) -> ApiClient:
-    """Return a client for an organization on Free at that gateway."""
-    world.client.application.extensions[EXTENSION].gateway = charging_now
+def api(world: World, cardless: ApiClient) -> ApiClient:
+    """Return a client for an organization on Free, where Plus is charged immediately."""
+    charge_plus(world)
     return cardless
 
 
@@ -83,7 +73,7 @@ def unended(world: World) -> list[str]:
     return [change.id for change in world.rows(PlanChange) if change.ended_at is None]
 
 
-def test_amount_quoted_as_due_now_is_charged_now(world: World, api: ApiClient, charging_now: Gateway) -> None:
+def test_amount_quoted_as_due_now_is_charged_now(world: World, api: ApiClient) -> None:
     api.add_card(world.stripe)
     quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
     change = api.ok("PATCH", "/subscription", quote=quote["token"])
@@ -93,7 +83,7 @@ def test_amount_quoted_as_due_now_is_charged_now(world: World, api: ApiClient, c
     assert quote["amount_due_now"] > 0
     upcoming = world.stripe.v1.invoices.create_preview({"subscription": at_stripe(world).id})
     assert upcoming.amount_due == quote["amount_due_on_billing_date"] == 3 * 25000
-    check_charge(charging_now, change["id"])
+    check_charge(world.gateway, change["id"])
     [_, row] = sorted(world.rows(PlanChange), key=lambda each: each.created_at)
     assert (row.charged, row.quoted) == (quote["amount_due_now"], quote["amount_due_now"])
     assert (row.due_now, row.quoted_due_now) == (quote["amount_due_now"], quote["amount_due_now"])
@@ -102,14 +92,14 @@ def test_amount_quoted_as_due_now_is_charged_now(world: World, api: ApiClient, c
 
 @pytest.mark.parametrize("meddle", [add_balance, add_item])
 def test_charging_more_now_than_quoted_raises_an_alarm(
-    world: World, api: ApiClient, charging_now: Gateway, meddle: Callable[[World], None]
+    world: World, api: ApiClient, meddle: Callable[[World], None]
 ) -> None:
     api.add_card(world.stripe)
     quote = api.ok("POST", "/subscription/preview", plan="plus")
     meddle(world)
     change = api.ok("PATCH", "/subscription", quote=quote["token"])
     with capture_logs() as logs:
-        check_charge(charging_now, change["id"])
+        check_charge(world.gateway, change["id"])
     [alarm] = [entry for entry in logs if entry["log_level"] == "error"]
     assert (alarm["quoted_due_now"], alarm["due_now"]) == (quote["amount_due_now"], quote["amount_due_now"] + 7777)
     assert "gateway_plan_changes_mischarged 1.0" in render(world.gateway).decode()
@@ -214,10 +204,10 @@ def test_pending_change_is_not_credited_with_others_edits(world: World, api: Api
     assert (entry.actor_type, entry.actor, entry.change_id) == ("system", None, None)
 
 
-def test_job_finds_an_approval_whose_webhooks_are_lost(world: World, api: ApiClient, charging_now: Gateway) -> None:
+def test_job_finds_an_approval_whose_webhooks_are_lost(world: World, api: ApiClient) -> None:
     change = start_unapproved_upgrade(world, api)
     approve(world, change)
-    finish_change(charging_now, change["id"])
+    finish_change(world.gateway, change["id"])
     assert api.ok("GET", f"/subscription/changes/{change['id']}")["state"] == "applied"
 
 
@@ -250,16 +240,14 @@ def test_upgrade_that_is_never_approved_changes_nothing(world: World, api: ApiCl
     )
 
 
-def test_job_checks_again_when_stripe_has_given_up(
-    world: World, api: ApiClient, charging_now: Gateway, stripe_time: StripeTime
-) -> None:
+def test_job_checks_again_when_stripe_has_given_up(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
     change = start_unapproved_upgrade(world, api)
-    finish_change(charging_now, change["id"])
+    finish_change(world.gateway, change["id"])
     assert unended(world) == [change["id"]]
     [_, again] = jobs_due(world)
     assert timedelta(hours=22) < again - datetime.now(UTC) < timedelta(hours=24)
     stripe_time.ahead = timedelta(hours=24).total_seconds()
-    finish_change(charging_now, change["id"])
+    finish_change(world.gateway, change["id"])
     assert unended(world) == []
 
 

@@ -1,15 +1,13 @@
 """A change that must be paid before it takes effect is refused with its cause if Stripe cannot hold it back."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
-from gateway.catalog import Catalog
 from gateway.db.models import PlanChange, Subscription
-from gateway.endpoints.request_context import EXTENSION
 from tests.support.api import ApiClient, problem_of
 from tests.support.payment_methods import charged, customer_of
+from tests.support.plans import charge_plus
 from tests.support.world import World
 
 NOT_IMMEDIATE = (409, "no_immediate_charge")
@@ -18,9 +16,7 @@ NOT_IMMEDIATE = (409, "no_immediate_charge")
 @pytest.fixture
 def api(world: World, cardless: ApiClient) -> ApiClient:
     """Return a client for an organization on Free, where Plus is charged now."""
-    plans = (replace(plan, charge="now") if plan.key == "plus" else plan for plan in world.gateway.catalog.plans)
-    world.gateway = replace(world.gateway, catalog=Catalog(tuple(plans)))
-    world.client.application.extensions[EXTENSION].gateway = world.gateway
+    charge_plus(world)
     return cardless
 
 

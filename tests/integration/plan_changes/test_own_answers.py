@@ -1,14 +1,11 @@
 """The gateway refuses no request over a state that one of Stripe's answers has already disproved."""
 
-from dataclasses import replace
-
 import pytest
 
-from gateway.catalog import Catalog
 from gateway.db.models import Invoice, PlanChange, Subscription
-from gateway.endpoints.request_context import EXTENSION
 from gateway.services.plan_changes.charge_check import check_charge
 from tests.support.api import ApiClient
+from tests.support.plans import charge_plus
 from tests.support.wait import eventually
 from tests.support.world import World
 
@@ -19,9 +16,7 @@ PAYMENT_EVENTS = ("invoice.paid", "invoice.payment_succeeded", "invoice.updated"
 @pytest.fixture
 def api(world: World, api: ApiClient) -> ApiClient:
     """Return the interface of an organization on Free, with a card, where Plus is charged now."""
-    plans = (replace(plan, charge="now") if plan.key == "plus" else plan for plan in world.gateway.catalog.plans)
-    world.gateway = replace(world.gateway, catalog=Catalog(tuple(plans)))
-    world.client.application.extensions[EXTENSION].gateway = world.gateway
+    charge_plus(world)
     return api
 
 

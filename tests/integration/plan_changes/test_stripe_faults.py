@@ -7,9 +7,7 @@ from typing import cast
 import pytest
 from stripe import CardError, Invoice, StripeClient
 
-from gateway.catalog import Catalog
 from gateway.db.models import PlanChange
-from gateway.endpoints.request_context import EXTENSION
 from gateway.errors import StripeUnavailable
 from gateway.services.plan_changes.execute import finish_change, run_change
 from gateway.services.plan_changes.payment import get_payment_intent_id
@@ -21,6 +19,7 @@ from schemas.changes import ChangeCommand
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
 from tests.support.json_types import Json
+from tests.support.plans import charge_plus
 from tests.support.wait import eventually
 from tests.support.world import CALLER, World
 
@@ -92,11 +91,8 @@ class FaultyShop:
 
 @pytest.fixture(params=["on_billing_date", "now"])
 def shop(request: pytest.FixtureRequest, world: World, api: ApiClient) -> FaultyShop:
-    charge = {"plus": request.param}
-    plans = (replace(each, charge=charge.get(each.key, each.charge)) for each in world.gateway.catalog.plans)
-    gateway = replace(world.gateway, catalog=Catalog(tuple(plans)))
-    world.client.application.extensions[EXTENSION].gateway = gateway
-    return FaultyShop(world, gateway, api)
+    charge_plus(world, request.param)
+    return FaultyShop(world, world.gateway, api)
 
 
 @pytest.mark.parametrize("kind", ["rate_limit", "lock_timeout"])

@@ -1,22 +1,16 @@
 """A plan that is charged immediately follows the same rule in an unpaid period."""
 
-from dataclasses import replace
-
 import pytest
 
-from gateway.catalog import Catalog
-from gateway.endpoints.request_context import EXTENSION
 from tests.integration.unpaid_periods.debtor import Debtor
 from tests.support.json_types import Json
+from tests.support.plans import charge_plus
 
 
 @pytest.fixture
 def debtor(debtor: Debtor) -> Debtor:
     """Return the debtor at a gateway that charges Plus immediately."""
-    gateway = debtor.world.gateway
-    plans = (replace(plan, charge="now") if plan.key == "plus" else plan for plan in gateway.catalog.plans)
-    charging_now = replace(gateway, catalog=Catalog(tuple(plans)))
-    debtor.world.client.application.extensions[EXTENSION].gateway = charging_now
+    charge_plus(debtor.world)
     return debtor
 
 

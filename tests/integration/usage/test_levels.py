@@ -14,6 +14,7 @@ from gateway.services.operations.status import load_status
 from tests.support.accounts import make_customer, subscribe
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
+from tests.support.plans import charge_plus
 from tests.support.wait import eventually
 from tests.support.world import World
 
@@ -165,12 +166,6 @@ def test_level_above_the_exposure_is_counted_until_it_is_followed(world: World) 
     assert (follow(world, hours=20), obstacle(world)) == (4, None)
 
 
-def charge_now(world: World) -> World:
-    """Return a world in which Plus charges each change now, as a yearly price does."""
-    plans = (replace(plan, charge="now") if plan.key == "plus" else plan for plan in world.gateway.catalog.plans)
-    return replace(world, gateway=replace(world.gateway, catalog=replace(world.gateway.catalog, plans=tuple(plans))))
-
-
 def test_refused_reduction_is_not_counted(world: World, plus: ApiClient) -> None:
     plus.ok("PATCH", "/subscription", quantity=8)
     plans = (replace(each, max_quantity=3) if each.key == "plus" else each for each in world.gateway.catalog.plans)
@@ -188,19 +183,19 @@ def test_quote_holds_while_a_level_waits_for_something_else(world: World, plus: 
 
 
 def test_increase_that_is_charged_now_needs_a_card_that_can_be_charged(world: World, plus: ApiClient) -> None:
-    charging = charge_now(world)
+    charge_plus(world)
     plus.add_card(world.stripe, "pm_card_chargeCustomerFail")
     report(world, 9)
-    assert (follow(charging, hours=1), obstacle(world)) == (1, "card_declined")
+    assert (follow(world, hours=1), obstacle(world)) == (1, "card_declined")
     plus.add_card(world.stripe)
-    assert (follow(charging, hours=10), obstacle(world)) == (9, None)
+    assert (follow(world, hours=10), obstacle(world)) == (9, None)
 
 
 @pytest.mark.usefixtures("plus")
 def test_level_above_what_the_catalogue_allows_is_counted(world: World) -> None:
-    charging = charge_now(world)
+    charge_plus(world)
     report(world, 250)
-    assert (follow(charging, hours=1), follow(charging, hours=2), obstacle(world)) == (100, 100, "max_quantity")
+    assert (follow(world, hours=1), follow(world, hours=2), obstacle(world)) == (100, 100, "max_quantity")
 
 
 def test_user_waits_for_a_change_that_follows_a_level(world: World, plus: ApiClient) -> None:

@@ -1,20 +1,18 @@
 """No payload is kept without need, and no client secret longer than it is of use."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from gateway.catalog import Catalog
 from gateway.db.models import IdempotencyKey, PlanChange, WebhookEvent
-from gateway.endpoints.request_context import EXTENSION
 from gateway.services.reconciliation import gap
 from gateway.services.webhooks import replay
 from gateway.services.webhooks.replay import Selection
 from gateway.stripe_api import json_text
 from handlers import HANDLERS, IGNORED
+from tests.support.plans import charge_plus
 from tests.support.stripe_events import deliver, event
 from tests.support.world import World
 
@@ -121,9 +119,7 @@ def test_no_client_secret_of_a_card_is_stored_anywhere(world: World) -> None:
 @pytest.fixture
 def at_once(world: World) -> World:
     """Return a gateway whose Plus is charged immediately."""
-    plans = (replace(plan, charge="now") if plan.key == "plus" else plan for plan in world.gateway.catalog.plans)
-    extension = world.client.application.extensions[EXTENSION]
-    extension.gateway = replace(world.gateway, catalog=Catalog(tuple(plans)))
+    charge_plus(world)
     return world
 
 
