@@ -2,12 +2,13 @@
 
 from sqlalchemy import delete, text
 
-from gateway.db.models import BillingIntent, Organization, PaymentMethod, PlanChange
+from gateway.db.models import BillingIntent, PaymentMethod, PlanChange
 from gateway.services.intents.completion import finish_intent
 from gateway.services.intents.reservation import Kind, reserve
 from gateway.services.runtime import Gateway
 from gateway.tasks import OPERATIONS
 from tests.support.api import ApiClient
+from tests.support.payment_methods import customer_of
 from tests.support.plans import charge_plus
 from tests.support.world import World
 
@@ -16,10 +17,6 @@ def card_of(world: World) -> str:
     """Return the id of the card on file."""
     [card] = [row for row in world.rows(PaymentMethod) if row.organization_id == "org_1"]
     return card.id
-
-
-def customer_of(world: World) -> str:
-    return world.rows(Organization)[0].stripe_customer_id or ""
 
 
 def bill(world: World) -> str:

@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.db.models import Organization, PaymentMethod, Subscription
+from gateway.db.models import PaymentMethod, Subscription
 from tests.support.api import ApiClient, problem_of
 from tests.support.clock import StripeTime
 from tests.support.json_types import Json
+from tests.support.payment_methods import AMEX, attach, customer_of
 from tests.support.world import World
 
 IN_USE = (409, "payment_method_in_use")
@@ -19,15 +20,6 @@ DAYS_27 = timedelta(days=27).total_seconds()
 def api(cardless: ApiClient) -> ApiClient:
     """Return the interface of an organization on Free."""
     return cardless
-
-
-def customer_of(world: World) -> str:
-    return world.rows(Organization)[0].stripe_customer_id or ""
-
-
-def attach(world: World) -> str:
-    """Put a card on file that is not the default."""
-    return world.stripe.v1.payment_methods.attach("pm_card_amex", {"customer": customer_of(world)}).id
 
 
 def bill(world: World, *, finalized: bool = True) -> str:
@@ -108,14 +100,14 @@ def test_unbilled_usage_needs_the_card(world: World, api: ApiClient) -> None:
 
 def test_card_that_is_not_charged_may_go_while_money_is_owed(world: World, api: ApiClient) -> None:
     api.add_card(world.stripe)
-    other = attach(world)
+    other = attach(world, AMEX)
     bill(world)
     assert api("DELETE", f"/payment-methods/{other}").status_code == 204
 
 
 def test_card_of_the_subscription_itself_is_protected(world: World, api: ApiClient) -> None:
     default = api.add_card(world.stripe)
-    own = attach(world)
+    own = attach(world, AMEX)
     subscription = world.rows(Subscription)[0].id
     world.stripe.v1.subscriptions.update(subscription, {"default_payment_method": own})
     api.ok("PATCH", "/subscription", plan="plus")
@@ -128,7 +120,7 @@ def test_last_way_to_pay_stays_though_it_is_not_the_default(world: World, api: A
     api.ok("PATCH", "/subscription", plan="plus")
     world.stripe.v1.customers.update(customer_of(world), {"invoice_settings": {"default_payment_method": ""}})
     assert "only payment method" in refuse(api, card)["detail"]
-    attach(world)
+    attach(world, AMEX)
     assert api("DELETE", f"/payment-methods/{card}").status_code == 204
 
 
@@ -142,7 +134,7 @@ def test_refusal_leaves_nothing_in_flight(world: World, api: ApiClient) -> None:
 
 def test_removal_of_a_card_that_the_mirror_lacked_is_known(world: World, api: ApiClient) -> None:
     world.fault("webhook_dropped", times=100)
-    card = attach(world)
+    card = attach(world, AMEX)
     assert world.rows(PaymentMethod) == []
     assert [api("DELETE", f"/payment-methods/{card}").status_code for _ in range(2)] == [204, 204]
     assert [row.detached for row in world.rows(PaymentMethod)] == [True]
@@ -150,7 +142,7 @@ def test_removal_of_a_card_that_the_mirror_lacked_is_known(world: World, api: Ap
 
 def test_card_that_the_mirror_lacked_is_removed_once(world: World, api: ApiClient) -> None:
     world.fault("webhook_dropped", times=100)
-    card = attach(world)
+    card = attach(world, AMEX)
     world.fault("delay", method="POST", path="/v1/payment_methods/*/detach", seconds=0.3)
     token = world.token()
 

@@ -10,6 +10,7 @@ from gateway.db.models import Organization, PlanChange
 from gateway.stripe_api.client import MeteredClient
 from tests.support.api import ApiClient, problem_of
 from tests.support.json_types import Json
+from tests.support.payment_methods import customer_of
 from tests.support.world import World
 
 CLOSED = (409, "contact_sales_required")
@@ -24,10 +25,6 @@ REQUESTS: dict[str, tuple[str, str, Json]] = {
     "delete": ("DELETE", f"/payment-methods/{CARD}", {}),
     "details": ("GET", "/billing-details", {}),
 }
-
-
-def customer_of(world: World) -> str:
-    return world.rows(Organization)[0].stripe_customer_id or ""
 
 
 def delete(world: World) -> None:

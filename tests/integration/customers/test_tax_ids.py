@@ -5,6 +5,7 @@ import pytest
 from gateway.services.customers.tax_ids import Exchange, has_tax_id
 from tests.support.api import ApiClient, problem_of
 from tests.support.json_types import Json
+from tests.support.payment_methods import customer_of
 from tests.support.world import World
 
 NONSENSE = {"type": "eu_vat", "value": "nonsense"}
@@ -31,10 +32,6 @@ def values(api: ApiClient) -> list[str]:
 
 def numbers(*digits: int) -> list[str]:
     return sorted(each["value"] for each in vat(*digits))
-
-
-def customer_of(world: World) -> str:
-    return world.stripe.v1.customers.list().data[0].id
 
 
 def exchange_steps(world: World) -> str:

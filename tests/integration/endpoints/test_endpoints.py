@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from gateway.db.models import Organization, OrganizationPlan, PlanChange
+from gateway.db.models import OrganizationPlan, PlanChange
 from tests.support.api import ApiClient, problem_of
+from tests.support.payment_methods import customer_of
 from tests.support.world import World
 
 ROUTES = [
@@ -141,7 +142,7 @@ def test_enterprise_is_409_and_reaches_neither_stripe_nor_tables(world: World) -
 
 
 def test_closed_account_is_referred_to_sales_by_every_plan_route(world: World, api: ApiClient) -> None:
-    world.stripe.v1.customers.delete(world.rows(Organization)[0].stripe_customer_id or "")
+    world.stripe.v1.customers.delete(customer_of(world))
     world.settle()
     details = api.ok("GET", "/subscription")
     assert (details["managed_by_sales"], details["actions"]) == (True, ["contact_sales"])
@@ -153,7 +154,7 @@ def test_closed_account_is_referred_to_sales_by_every_plan_route(world: World, a
 
 def test_closed_account_is_referred_to_sales_before_validation(world: World, api: ApiClient) -> None:
     [card] = api.ok("GET", "/payment-methods")["data"]
-    world.stripe.v1.customers.delete(world.rows(Organization)[0].stripe_customer_id or "")
+    world.stripe.v1.customers.delete(customer_of(world))
     world.settle()
     for body in ({"plan": "plus", "quantity": 101}, {"plan": "nothing"}):
         answer = api.problem("POST", "/subscription", payment_method=card["id"], **body)

@@ -22,13 +22,13 @@ from tests.support.billing_operations import (
     bill,
     card_of,
     charges,
-    customer_of,
     finish,
     hold,
     in_flight,
     job_count,
     upgrade_that_waits,
 )
+from tests.support.payment_methods import MASTERCARD, attach, customer_of
 from tests.support.wait import eventually
 from tests.support.world import NOWHERE, World
 
@@ -56,7 +56,7 @@ def waiting(world: World, api: ApiClient) -> PlanChange:
 def test_job_carries_out_each_operation(world: World, api: ApiClient, waiting: PlanChange) -> None:
     finish(world, hold(world, Kind.ABANDON_CHANGE, waiting.id).id)
     assert api.ok("GET", f"/subscription/changes/{waiting.id}")["state"] == "abandoned"
-    other = world.stripe.v1.payment_methods.attach("pm_card_visa", {"customer": customer_of(world)}).id
+    other = attach(world)
     finish(world, hold(world, Kind.SET_DEFAULT_PAYMENT_METHOD, other).id)
     assert world.rows(Organization)[0].default_payment_method_id == other
     invoice = bill(world)
@@ -83,7 +83,7 @@ def test_repeated_payment_charges_the_same_card(world: World, api: ApiClient, lo
     invoice, card = bill(world), card_of(world)
     world.fault("response_lost", method="POST", path=PAY)
     assert losing.problem("POST", f"/invoices/{invoice}/pay") == (503, "stripe_unavailable")
-    other = world.stripe.v1.payment_methods.attach("pm_card_mastercard", {"customer": customer_of(world)}).id
+    other = attach(world, MASTERCARD)
     world.stripe.v1.customers.update(customer_of(world), {"invoice_settings": {"default_payment_method": other}})
     world.settle()
     [intent] = world.rows(BillingIntent)

@@ -7,16 +7,16 @@ from dataclasses import replace
 import pytest
 
 from gateway.app import build_gateway, create_app
-from gateway.db.models import Organization
 from gateway.endpoints.request_context import EXTENSION
 from tests.support.api import ApiClient, problem_of
 from tests.support.json_types import Json
+from tests.support.payment_methods import customer_of
 from tests.support.world import NOWHERE, World
 
 
 def bill(world: World, amount: int = 1000, *, finalized: bool = True) -> str:
     """Create an invoice at Stripe, as sales does, and return its id."""
-    customer = world.rows(Organization)[0].stripe_customer_id or ""
+    customer = customer_of(world)
     world.stripe.v1.invoice_items.create({"customer": customer, "amount": amount, "currency": "usd"})
     invoice = world.stripe.v1.invoices.create(
         {"customer": customer, "auto_advance": False, "pending_invoice_items_behavior": "include"}
@@ -109,7 +109,7 @@ def test_a_declined_card_is_402_and_the_invoice_stays_open(world: World, api: Ap
 
 def test_card_that_requires_approval_returns_stripes_page(world: World, api: ApiClient) -> None:
     invoice = bill(world)
-    customer = world.rows(Organization)[0].stripe_customer_id or ""
+    customer = customer_of(world)
     card = world.stripe.v1.payment_methods.attach("pm_card_authenticationRequired", {"customer": customer})
     api.ok("PUT", "/payment-methods/default", payment_method=card.id)
     answer = api("POST", f"/invoices/{invoice}/pay")

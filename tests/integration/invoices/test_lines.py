@@ -2,14 +2,15 @@
 
 import requests
 
-from gateway.db.models import Invoice, Organization
+from gateway.db.models import Invoice
 from tests.support.api import ApiClient
+from tests.support.payment_methods import customer_of
 from tests.support.world import World
 
 
 def bill(world: World, items: int) -> str:
     """Create an invoice of that many items at Stripe and return its id."""
-    customer = world.rows(Organization)[0].stripe_customer_id or ""
+    customer = customer_of(world)
     for number in range(items):
         world.stripe.v1.invoice_items.create({"customer": customer, "amount": 100 + number, "currency": "usd"})
     invoice = world.stripe.v1.invoices.create(
@@ -46,7 +47,7 @@ def test_receipt_shows_what_was_refunded(world: World, api: ApiClient) -> None:
 
 
 def test_credit_balance_is_shown(world: World, api: ApiClient) -> None:
-    customer = world.rows(Organization)[0].stripe_customer_id or ""
+    customer = customer_of(world)
     world.stripe.v1.customers.update(customer, {"balance": -750})
     world.settle()
     assert api.ok("GET", "/subscription")["credit_balance"] == 750

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.db.models import Invoice, Notification, Organization, UpcomingInvoice, WebhookEvent
+from gateway.db.models import Invoice, Notification, UpcomingInvoice, WebhookEvent
 from gateway.services.adoption import walk
 from gateway.services.adoption.survey import Source, Survey
 from gateway.services.grants import add_grant
@@ -20,15 +20,14 @@ from tests.support.counted_statements import counted
 from tests.support.existing_account import existing_customer
 from tests.support.json_types import Json
 from tests.support.notified import NotifiedSystem, notify
+from tests.support.payment_methods import attach, customer_of
 from tests.support.reconciliation import walk_gap
 from tests.support.world import World
 
 
 def at_stripe(world: World) -> Any:
     """Return the organization's newest subscription, after Stripe has done what is due."""
-    [organization] = world.rows(Organization)
-    params: Any = {"customer": organization.stripe_customer_id, "status": "all"}
-    return world.stripe.v1.subscriptions.list(params).data[0]
+    return world.stripe.v1.subscriptions.list({"customer": customer_of(world), "status": "all"}).data[0]
 
 
 def go_on(world: World, stripe_time: StripeTime, *, days: float) -> None:
@@ -41,10 +40,8 @@ def go_on(world: World, stripe_time: StripeTime, *, days: float) -> None:
 
 def pay_with(world: World, token: str) -> None:
     """Make a card the customer's default at Stripe."""
-    [organization] = world.rows(Organization)
-    customer = organization.stripe_customer_id or ""
-    attached = world.stripe.v1.payment_methods.attach(token, {"customer": customer})
-    world.stripe.v1.customers.update(customer, {"invoice_settings": {"default_payment_method": attached.id}})
+    method = attach(world, token)
+    world.stripe.v1.customers.update(customer_of(world), {"invoice_settings": {"default_payment_method": method}})
 
 
 def told(world: World, konnect: NotifiedSystem) -> list[str]:

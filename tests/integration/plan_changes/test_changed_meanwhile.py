@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from stripe import Subscription as StripeSubscription
 
-from gateway.db.models import Organization, PlanChange, Subscription
+from gateway.db.models import PlanChange, Subscription
 from gateway.services.plan_changes.execute import finish_change
 from gateway.services.plan_changes.request import write_intent
 from gateway.services.quotes.token import Terms, read_token
@@ -13,6 +13,7 @@ from schemas.changes import ChangeCommand
 from schemas.subscription import CHANGE_ERRORS
 from tests.support.accounts import subscribe
 from tests.support.api import ApiClient
+from tests.support.payment_methods import customer_of
 from tests.support.world import CALLER, World
 
 
@@ -110,7 +111,7 @@ def enterprise_price(world: World) -> str:
 def test_enterprise_set_by_sales_before_enrolment_is_kept(world: World, plan: str) -> None:
     api = world.api()
     api.add_card(world.stripe)
-    customer = world.rows(Organization)[0].stripe_customer_id or ""
+    customer = customer_of(world)
     price = enterprise_price(world)
     world.settle()
     world.fault("webhook_dropped", event="customer.subscription.created")
@@ -142,7 +143,7 @@ def test_enterprise_set_by_sales_after_the_intent_is_kept(world: World) -> None:
 @pytest.mark.usefixtures("api")
 def test_subscription_that_cannot_be_changed_ends_the_change(world: World, terms: dict[str, Any], code: str) -> None:
     change_id = die_after_the_intent(world, ChangeCommand(plan="plus", quantity=3))
-    customer = world.rows(Organization)[0].stripe_customer_id or ""
+    customer = customer_of(world)
     world.stripe.v1.subscriptions.cancel(at_stripe(world).id)
     subscribe(world, customer, **terms)
     world.settle()

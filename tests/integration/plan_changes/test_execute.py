@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select, text, update
 
 from gateway.app import build_gateway
-from gateway.db.models import Organization, PlanChange, Price, Subscription
+from gateway.db.models import PlanChange, Price, Subscription
 from gateway.services.plan_changes.execute import finish_change
 from gateway.services.plan_changes.request import write_intent
 from schemas.changes import ChangeCommand
+from tests.support.payment_methods import customer_of
 from tests.support.world import CALLER, NOWHERE, World
 
 
@@ -51,7 +52,7 @@ def test_moved_lookup_key_sells_the_price_that_got_it_last(world: World) -> None
 def test_subscription_made_by_sales_is_adopted(world: World) -> None:
     api = world.api()
     api.ok("POST", "/billing-details/setup-intent")  # the organization has only a customer
-    customer = world.rows(Organization)[0].stripe_customer_id or ""
+    customer = customer_of(world)
     [price] = world.stripe.v1.prices.list({"lookup_keys": ["konnect_free_usd_month"]}).data
     world.stripe.v1.subscriptions.create({"customer": customer, "items": [{"price": price.id}]})
     with world.gateway.database.transaction() as session:  # its webhook was lost

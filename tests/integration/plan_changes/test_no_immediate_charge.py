@@ -6,7 +6,7 @@ import pytest
 
 from gateway.db.models import PlanChange, Subscription
 from tests.support.api import ApiClient, problem_of
-from tests.support.payment_methods import charged, customer_of
+from tests.support.payment_methods import attach, charged, customer_of
 from tests.support.plans import charge_plus
 from tests.support.world import World
 
@@ -32,7 +32,7 @@ def debit(world: World, api: ApiClient) -> None:
 def debit_on_the_subscription(world: World, api: ApiClient) -> None:
     """Let the subscription name a bank debit, although the customer has a card."""
     api.add_card(world.stripe)
-    method = world.stripe.v1.payment_methods.attach("pm_sepaDebit", {"customer": customer_of(world)}).id
+    method = attach(world, "pm_sepaDebit")
     world.stripe.v1.subscriptions.update(subscription_of(world), {"default_payment_method": method})
 
 

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from gateway.db import jobs
-from gateway.db.models import Organization, PlanChange
+from gateway.db.models import PlanChange
 from gateway.services.plan_changes.execute import finish_change
 from tests.support.accounts import metered_price, price_id, subscribe
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
 from tests.support.jobs import make_due
+from tests.support.payment_methods import customer_of
 from tests.support.world import World
 
 
@@ -20,7 +21,7 @@ def customer(world: World, api: ApiClient) -> str:
     """Return the customer of an organization on Plus."""
     api.ok("PATCH", "/subscription", plan="plus")
     world.settle()
-    return world.rows(Organization)[0].stripe_customer_id or ""
+    return customer_of(world)
 
 
 def running(world: World) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.db.models import Invoice, Organization, PlanChange, PlanHistory, Subscription, Trial, UpcomingInvoice
+from gateway.db.models import Invoice, PlanChange, PlanHistory, Subscription, Trial, UpcomingInvoice
 from gateway.services.invoices.upcoming import GRACE, LEAD, calculate_charges
 from gateway.services.plan_changes.execute import run_change
 from gateway.services.plan_changes.request import record_intent
@@ -16,6 +16,7 @@ from tests.support.accounts import make_customer, show_in_search
 from tests.support.api import ApiClient
 from tests.support.catalogs import write_catalog
 from tests.support.clock import DAY, StripeTime
+from tests.support.payment_methods import attach, customer_of
 from tests.support.reconciliation import walk_gap
 from tests.support.saved_state import set_up_once
 from tests.support.world import CALLER, World
@@ -43,16 +44,7 @@ def trial(world: World) -> ApiClient:
 
 def at_stripe(world: World) -> Any:
     """Return the organization's newest subscription as Stripe has it now."""
-    [organization] = world.rows(Organization)
-    params: Any = {"customer": organization.stripe_customer_id, "status": "all"}
-    return world.stripe.v1.subscriptions.list(params).data[0]
-
-
-def attach(world: World) -> str:
-    """Attach a card as a browser does, which does not make it the default."""
-    [organization] = world.rows(Organization)
-    params: Any = {"customer": organization.stripe_customer_id}
-    return world.stripe.v1.payment_methods.attach("pm_card_visa", params).id
+    return world.stripe.v1.subscriptions.list({"customer": customer_of(world), "status": "all"}).data[0]
 
 
 def test_enrolment_without_a_plan_starts_the_trial(world: World) -> None:

@@ -10,7 +10,7 @@ import requests
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
-from gateway.db.models import Invoice, Organization, PlanChange, Subscription
+from gateway.db.models import Invoice, PlanChange, Subscription
 from gateway.endpoints.metrics import render
 from gateway.endpoints.request_context import EXTENSION
 from gateway.errors import QuoteExpired
@@ -23,6 +23,7 @@ from schemas.changes import ChangeCommand
 from tests.support.api import ApiClient, problem_of
 from tests.support.clock import StripeTime
 from tests.support.json_types import Json
+from tests.support.payment_methods import customer_of
 from tests.support.world import CALLER, World
 
 
@@ -211,11 +212,10 @@ def test_cancel_quote_with_usage_is_an_estimate_and_bills_the_usage(world: World
     [row] = world.rows(Subscription)
     world.stripe.v1.subscription_items.create({"subscription": row.id, "price": metered.id})
     world.settle()
-    [organization] = world.rows(Organization)
     world.stripe.v1.billing.meter_events.create(
         {
             "event_name": "requests",
-            "payload": {"stripe_customer_id": str(organization.stripe_customer_id), "value": "3"},
+            "payload": {"stripe_customer_id": customer_of(world), "value": "3"},
         }
     )
     assert api.ok("POST", "/subscription/preview", plan="free")["estimate"] is True

@@ -18,6 +18,7 @@ from gateway.stripe_api.snapshots import CustomerSnapshot, SubscriptionSnapshot
 from handlers import HANDLERS
 from schemas.changes import ChangeCommand
 from tests.support.clock import StripeTime
+from tests.support.payment_methods import customer_of
 from tests.support.plans import settled_on_plus
 from tests.support.reconciliation import drop_webhooks, set_quantity_at_stripe, subscription_items, tables
 from tests.support.stripe_events import deliver, event
@@ -80,7 +81,7 @@ def test_own_change_that_the_mirror_missed_is_a_missed_event(settled: World) -> 
 
 
 def test_unknown_subscription_is_found(settled: World) -> None:
-    customer = settled.rows(Organization)[0].stripe_customer_id or ""
+    customer = customer_of(settled)
     subscription, _ = subscription_items(settled)
     settled.stripe.v1.subscriptions.cancel(subscription)
     [price] = settled.stripe.v1.prices.list({"lookup_keys": ["konnect_plus_usd_month"]}).data
@@ -171,7 +172,7 @@ def test_subscription_unknown_to_stripe_is_reported_and_kept(settled: World) -> 
 
 
 def test_unreported_customer_deletion_ends_on_free(settled: World) -> None:
-    settled.stripe.v1.customers.delete(settled.rows(Organization)[0].stripe_customer_id or "")
+    settled.stripe.v1.customers.delete(customer_of(settled))
     assert {each.kind for each in walk_drift(settled)} == {"customer", "subscription"}
     assert settled.rows(Organization)[0].deleted
     assert settled.plan_row().plan == "free"

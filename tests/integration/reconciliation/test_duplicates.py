@@ -2,11 +2,11 @@
 
 import pytest
 
-from gateway.db.models import Organization
 from gateway.sandbox import Sandbox
 from gateway.services.reconciliation import drift
 from tests.support.accounts import make_customer, price_id, show_in_search, subscribe
 from tests.support.api import ApiClient
+from tests.support.payment_methods import customer_of
 from tests.support.reconciliation import drop_webhooks
 from tests.support.world import World
 
@@ -17,10 +17,6 @@ def walk(world: World, *, dry_run: bool = False) -> Found:
     """Walk the drift, and return id, cause and resolution of each difference."""
     found = [each for page in drift.walk(world.gateway, dry_run=dry_run) for each in page.differences]
     return {(each.stripe_id, each.cause, each.resolution) for each in found}
-
-
-def customer_of(world: World) -> str:
-    return world.rows(Organization)[0].stripe_customer_id or ""
 
 
 @pytest.mark.usefixtures("api")

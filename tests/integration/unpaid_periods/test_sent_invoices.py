@@ -5,11 +5,12 @@ from datetime import timedelta
 import pytest
 
 from gateway.db import jobs
-from gateway.db.models import Organization, PlanChange
+from gateway.db.models import PlanChange
 from tests.support.accounts import make_customer, subscribe
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
 from tests.support.jobs import make_due
+from tests.support.payment_methods import customer_of
 from tests.support.world import World
 
 
@@ -19,7 +20,7 @@ from tests.support.world import World
 def test_debit_of_an_overdue_invoice_is_no_debt(
     world: World, api: ApiClient, stripe_time: StripeTime, token: str, after: str
 ) -> None:
-    customer = world.rows(Organization)[0].stripe_customer_id or ""
+    customer = customer_of(world)
     sold = subscribe(world, customer, "plus", collection_method="send_invoice", days_until_due=1)
     invoice = str(world.stripe.v1.subscriptions.retrieve(sold).latest_invoice)
     world.stripe.v1.invoices.finalize_invoice(invoice)

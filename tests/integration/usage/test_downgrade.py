@@ -9,7 +9,7 @@ import pytest
 import stripe
 from sqlalchemy import text
 
-from gateway.db.models import Organization, PlanChange, UsageReport
+from gateway.db.models import PlanChange, UsageReport
 from gateway.errors import StripeRejected, StripeUnavailable
 from gateway.services.mirror.refresh import refresh
 from gateway.services.plan_changes import admission
@@ -27,6 +27,7 @@ from tests.support.database import write_freely
 from tests.support.json_types import Json
 from tests.support.metrics import scrape
 from tests.support.other_terms import at_stripe, change_at_stripe, leave_at_stripe
+from tests.support.payment_methods import customer_of
 from tests.support.usage import counted_usage, report_usage, send_usage, usage_event
 from tests.support.wait import eventually
 from tests.support.world import World
@@ -57,8 +58,7 @@ def leave_a_second_later(world: World) -> None:
 
 def list_usage(world: World) -> list[stripe.InvoiceItem]:
     """Return the invoice items that bill usage, those of Stripe and ours."""
-    [organization] = world.rows(Organization)
-    items = world.stripe.v1.invoice_items.list({"customer": organization.stripe_customer_id or ""}).data
+    items = world.stripe.v1.invoice_items.list({"customer": customer_of(world)}).data
     return [each for each in items if not each.proration]
 
 

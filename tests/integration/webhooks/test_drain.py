@@ -24,6 +24,7 @@ from gateway.stripe_api.snapshots import Event, Snapshot
 from gateway.stripe_api.times import from_unix, to_unix
 from handlers import HANDLERS
 from tests.support.database import empty, mirror, state_of
+from tests.support.payment_methods import customer_of
 from tests.support.plans import live_a_little
 from tests.support.stripe_events import deliver, event
 from tests.support.world import World
@@ -73,7 +74,7 @@ def test_deleted_customer_ends_on_free_and_nothing_revives_it(world: World) -> N
     api.ok("PATCH", "/subscription", plan="plus")
     world.settle()
     late = next(each for each in world.stripe.v1.events.list({"type": "customer.updated"}))
-    world.stripe.v1.customers.delete(world.rows(Organization)[0].stripe_customer_id or "")
+    world.stripe.v1.customers.delete(customer_of(world))
     world.settle()
     assert world.plan_row().plan == "free"
     deliver(world, json.dumps({**late.to_dict(for_json=True), "id": "evt_late", "created": late.created + 60}))
