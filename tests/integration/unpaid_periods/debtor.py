@@ -12,6 +12,7 @@ from gateway.services.plan_changes.unpaid_credits import finish_withdrawal
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
 from tests.support.jobs import make_due
+from tests.support.json_types import Json
 from tests.support.world import World
 
 
@@ -31,6 +32,9 @@ class Debtor:
     def __post_init__(self) -> None:
         self.renewal = str(self.world.stripe.v1.subscriptions.retrieve(self.subscription).latest_invoice)
         [self.price] = [line.amount for line in self.invoice().lines.data if not is_proration(line)]
+
+    def details(self) -> Json:
+        return self.api.ok("GET", "/subscription")
 
     def invoice(self) -> stripe.Invoice:
         return self.world.stripe.v1.invoices.retrieve(self.renewal)

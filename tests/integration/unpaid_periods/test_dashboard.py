@@ -21,7 +21,7 @@ def test_dashboard_downgrade_of_an_unpaid_period_only_lowers_the_debt(debtor: De
     debtor.wait(days=9)
     before = debtor.invoice().amount_remaining
     debtor.downgrade_in_dashboard(free_price(debtor))
-    assert debtor.api.ok("GET", "/subscription")["requested_plan"] == "free"
+    assert debtor.details()["requested_plan"] == "free"
     lowered = before - debtor.invoice().amount_remaining
     assert debtor.credited() == [lowered]
     assert (sum(debtor.pending()), debtor.balance()) == (0, 0)
@@ -64,7 +64,7 @@ def test_credit_of_a_duplicate_only_lowers_the_debt(debtor: Debtor, cancels: boo
     params["items"] = [{"price": item.price.id, "quantity": item.quantity}]
     v1.subscriptions.create(params)
     debtor.world.settle()
-    before, plan = debtor.invoice().amount_remaining, debtor.api.ok("GET", "/subscription")["plan"]
+    before, plan = debtor.invoice().amount_remaining, debtor.details()["plan"]
     if cancels:
         v1.subscriptions.cancel(debtor.subscription, {"prorate": True})
         debtor.wait(days=0.1)  # Stripe decides about a final credit when it finalizes its draft
@@ -75,7 +75,7 @@ def test_credit_of_a_duplicate_only_lowers_the_debt(debtor: Debtor, cancels: boo
     lowered = before - debtor.invoice().amount_remaining
     assert (debtor.credited(), lowered > 0) == ([lowered], True)
     assert (sum(debtor.pending()), debtor.balance()) == (0, 0)
-    assert debtor.api.ok("GET", "/subscription")["plan"] == plan
+    assert debtor.details()["plan"] == plan
 
 
 def test_cancellation_of_a_paid_period_is_credited(debtor: Debtor) -> None:

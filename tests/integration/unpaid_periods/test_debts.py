@@ -11,7 +11,7 @@ UNPAID = (402, "unpaid_invoice")
 
 def test_written_off_invoice_blocks_an_increase(debtor: Debtor) -> None:
     debtor.write_off()
-    assert debtor.api.ok("GET", "/subscription")["status"] == "active"
+    assert debtor.details()["status"] == "active"
     assert debtor.api.problem("PATCH", "/subscription", quantity=4) == UNPAID
 
 

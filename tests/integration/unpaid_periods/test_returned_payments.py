@@ -43,7 +43,7 @@ def dispute(payer: Debtor, status: str | None = None) -> str:
 
 
 def shown(payer: Debtor) -> list[Json]:
-    found: list[Json] = payer.api.ok("GET", "/subscription")["returned_payments"]
+    found: list[Json] = payer.details()["returned_payments"]
     return found
 
 
@@ -71,7 +71,7 @@ def test_dispute_is_shown_until_it_is_won(payer: Debtor, status: str | None, sta
 def test_lost_dispute_stops_purchases_until_settled(payer: Debtor) -> None:
     lost = dispute(payer, "lost")
     assert payer.api.problem("PATCH", "/subscription", quantity=4) == (402, "payment_disputed")
-    assert payer.api.ok("GET", "/subscription")["plan"] == "plus"
+    assert payer.details()["plan"] == "plus"
     payer.world.stripe.v1.disputes.update(lost, {"metadata": {"settled": "true"}})
     payer.world.settle()
     assert payer.api.ok("PATCH", "/subscription", quantity=4)["state"] == "applied"
@@ -91,7 +91,7 @@ def test_catalogue_can_suspend_the_plan(payer: Debtor) -> None:
         session.delete(session.get_one(Charge, row.id))
     refresh(strict, "charge", charge)
     strict.database.close()
-    details = payer.api.ok("GET", "/subscription")
+    details = payer.details()
     assert (details["plan"], details["requested_plan"], details["standing"]) == ("free", "plus", "suspended")
 
 

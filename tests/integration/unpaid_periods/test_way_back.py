@@ -9,10 +9,6 @@ from tests.support.json_types import Json
 UNPAID = (402, "unpaid_invoice")
 
 
-def details(debtor: Debtor) -> Json:
-    return debtor.api.ok("GET", "/subscription")
-
-
 def unpaid(debtor: Debtor) -> list[Json]:
     """Return the invoices to pay, oldest first."""
     listed = debtor.api.ok("GET", "/invoices")["data"][::-1]
@@ -20,7 +16,7 @@ def unpaid(debtor: Debtor) -> list[Json]:
 
 
 def test_payment_problem_lasts_until_the_payment(debtor: Debtor) -> None:
-    shown = details(debtor)
+    shown = debtor.details()
     [failed] = unpaid(debtor)
     assert shown["standing"] == "grace"
     assert shown["payment_problem"] == {
@@ -31,9 +27,9 @@ def test_payment_problem_lasts_until_the_payment(debtor: Debtor) -> None:
     }
     debtor.api.add_card(debtor.world.stripe, "pm_card_authenticationRequired")
     debtor.wait(4)
-    assert details(debtor)["payment_problem"]["reason"] == "action_required"
+    assert debtor.details()["payment_problem"]["reason"] == "action_required"
     debtor.pay()
-    shown = details(debtor)
+    shown = debtor.details()
     assert (shown["standing"], shown["payment_problem"]) == ("good", None)
 
 
@@ -42,12 +38,12 @@ def abandoned(debtor: Debtor) -> Debtor:
     """Return an organization whose subscription is unpaid, with an open invoice and the drafts of two months."""
     debtor.set_after_retries("unpaid")
     debtor.wait(80)
-    assert details(debtor)["status"] == "unpaid"
+    assert debtor.details()["status"] == "unpaid"
     return debtor
 
 
 def test_unpaid_subscription_shows_what_must_be_paid(abandoned: Debtor) -> None:
-    shown = details(abandoned)
+    shown = abandoned.details()
     assert (shown["plan"], shown["standing"]) == ("free", "suspended")
     assert shown["actions"][0] == "pay_invoice"
     problem = shown["payment_problem"]
@@ -61,7 +57,7 @@ def test_paying_everything_brings_the_plan_back(abandoned: Debtor) -> None:
         assert abandoned.api.problem("PATCH", "/subscription", quantity=4) == UNPAID
         assert abandoned.api.ok("POST", f"/invoices/{each['id']}/pay")["status"] == "paid"
     abandoned.world.settle()
-    shown = details(abandoned)
+    shown = abandoned.details()
     assert (shown["plan"], shown["status"], shown["standing"]) == ("plus", "active", "good")
     assert "pay_invoice" not in shown["actions"]
     assert abandoned.api.ok("PATCH", "/subscription", quantity=4)["state"] == "applied"
@@ -71,7 +67,7 @@ def test_drafts_alone_still_block_a_purchase(abandoned: Debtor) -> None:
     abandoned.void()
     assert [each["status"] for each in unpaid(abandoned)] == ["draft", "draft"]
     assert abandoned.api.problem("PATCH", "/subscription", quantity=4) == UNPAID
-    assert details(abandoned)["actions"][0] == "pay_invoice"
+    assert abandoned.details()["actions"][0] == "pay_invoice"
 
 
 def test_declined_draft_stays_open_and_can_be_paid_again(abandoned: Debtor) -> None:
@@ -100,21 +96,21 @@ def test_other_drafts_are_neither_shown_nor_paid(debtor: Debtor) -> None:
 def test_given_up_invoice_suspends_in_later_months_until_it_is_paid(debtor: Debtor) -> None:
     debtor.set_after_retries("past_due")
     debtor.wait(20)
-    assert (details(debtor)["plan"], details(debtor)["standing"]) == ("free", "suspended")
+    assert (debtor.details()["plan"], debtor.details()["standing"]) == ("free", "suspended")
     debtor.api.add_card(debtor.world.stripe)
     debtor.wait(15)
-    shown = details(debtor)  # the next month is paid
+    shown = debtor.details()  # the next month is paid
     assert (shown["status"], shown["plan"], shown["standing"]) == ("active", "free", "suspended")
     assert shown["actions"][0] == "pay_invoice"
     debtor.api.ok("POST", f"/invoices/{debtor.renewal}/pay")
-    assert (details(debtor)["plan"], details(debtor)["standing"]) == ("plus", "good")
+    assert (debtor.details()["plan"], debtor.details()["standing"]) == ("plus", "good")
 
 
 @pytest.mark.parametrize("settled", ["write_off", "void"])
 def test_written_off_invoice_suspends_and_a_voided_one_does_not(debtor: Debtor, settled: str) -> None:
     getattr(debtor, settled)()
     debtor.world.settle()
-    shown = details(debtor)
+    shown = debtor.details()
     assert (shown["status"], shown["standing"]) == ("active", "suspended" if settled == "write_off" else "good")
 
 
@@ -122,7 +118,7 @@ def test_bank_debit_in_progress_is_no_debt(debtor: Debtor) -> None:
     debtor.give_bank_account("pm_usBankAccount_success")
     debtor.world.stripe.v1.invoices.pay(debtor.renewal)
     debtor.world.settle()
-    assert (details(debtor)["plan"], details(debtor)["standing"]) == ("plus", "good")
+    assert (debtor.details()["plan"], debtor.details()["standing"]) == ("plus", "good")
     assert debtor.api.problem("POST", f"/invoices/{debtor.renewal}/pay") == (409, "invoice_not_open")
     debtor.api.add_card(debtor.world.stripe)
     assert debtor.api.ok("PATCH", "/subscription", quantity=4)["state"] == "applied"
@@ -134,6 +130,6 @@ def test_failed_bank_debit_of_a_given_up_invoice_suspends_again(debtor: Debtor) 
     debtor.give_bank_account("pm_usBankAccount_insufficientFunds")
     debtor.world.stripe.v1.invoices.pay(debtor.renewal)  # only the payment intent's event shows this
     debtor.world.settle()
-    assert (details(debtor)["plan"], details(debtor)["standing"]) == ("plus", "good")
+    assert (debtor.details()["plan"], debtor.details()["standing"]) == ("plus", "good")
     debtor.wait(6)
-    assert (details(debtor)["plan"], details(debtor)["standing"]) == ("free", "suspended")
+    assert (debtor.details()["plan"], debtor.details()["standing"]) == ("free", "suspended")
