@@ -18,7 +18,6 @@ from tests.support.api import ApiClient
 from tests.support.billing_operations import finish, in_flight
 from tests.support.catalogs import write_catalog
 from tests.support.clock import DAY, StripeTime
-from tests.support.saved_state import set_up_once
 from tests.support.world import World
 
 UNTIL = datetime.now(UTC).replace(microsecond=0) + timedelta(days=50)
@@ -27,19 +26,6 @@ UNTIL = datetime.now(UTC).replace(microsecond=0) + timedelta(days=50)
 @pytest.fixture
 def catalog_file(tmp_path: Path) -> Path:
     return write_catalog(tmp_path / "catalog.toml", trial_days=30)
-
-
-@pytest.fixture
-def trial(world: World) -> ApiClient:
-    """Return a client for an organization that has just begun its trial."""
-    api = world.api()
-
-    def set_up() -> None:
-        api.ok("POST", "/subscription")
-        world.settle()
-
-    set_up_once(world, "in a trial", set_up)
-    return api
 
 
 def extend(world: World, until: datetime = UNTIL) -> Grant:
