@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from tests.chaos.hosts import can_cut_links
 from tests.chaos.stage import Stage
 from tests.chaos.strikes import (
     FAKETIME,
@@ -20,6 +19,7 @@ from tests.chaos.strikes import (
     replaced_processes,
     restarted,
 )
+from tests.support.hosts import can_cut_links
 from tests.support.pgbouncer import PGBOUNCER
 
 

@@ -14,8 +14,8 @@ import requests
 from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from gateway.sandbox import Sandbox
-from tests.faults.postgres import Crashing, crashing_postgres
 from tests.support.deployment import Deployment, deployed
+from tests.support.postgres import Crashing, crashing_postgres
 from tests.support.processes import Process, await_port, running
 from tests.support.wait import eventually, poll
 

@@ -12,8 +12,8 @@ import psycopg
 import requests
 from psycopg.sql import SQL, Identifier
 
-from tests.chaos.hosts import FAR, PORT, cut, linked, reachable, standby
 from tests.chaos.stage import Stage
+from tests.support.hosts import FAR, PORT, cut, linked, reachable, standby
 from tests.support.pgbouncer import IGNORES_SETTINGS, pgbouncer
 from tests.support.wait import eventually
 

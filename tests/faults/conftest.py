@@ -12,9 +12,9 @@ import pytest
 from gateway.db.migrate import migrate
 from gateway.db.session import Database
 from tests.conftest import POSTGRES
-from tests.faults.postgres import Crashing, crashing_postgres
 from tests.support.catalogs import write_catalog
 from tests.support.deployment import Deployment, deployed
+from tests.support.postgres import Crashing, crashing_postgres
 
 _numbers = itertools.count()
 

@@ -24,8 +24,8 @@ from tests.faults.merged import (
     pending,
     store,
 )
-from tests.faults.postgres import Crashing
 from tests.support.deployment import Deployment
+from tests.support.postgres import Crashing
 from tests.support.wait import eventually
 
 

@@ -8,10 +8,10 @@ import requests
 from psycopg.conninfo import conninfo_to_dict
 
 from gateway.services.webhooks.wakeup import defer_drain
-from tests.chaos.hosts import forwarded
 from tests.faults.merged import acknowledged_but_lost, assert_merged_once, one_event_each, pending, store
 from tests.support.bulk_events import id_of
 from tests.support.deployment import Deployment
+from tests.support.hosts import forwarded
 from tests.support.processes import await_port, free_port, running_gateway
 from tests.support.wait import eventually
 

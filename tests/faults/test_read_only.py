@@ -9,8 +9,8 @@ import requests
 
 from tests.faults.burst import Burst
 from tests.faults.merged import assert_merged_once, one_event_each, pending
-from tests.faults.postgres import Crashing
 from tests.support.deployment import Deployment
+from tests.support.postgres import Crashing
 from tests.support.wait import eventually
 
 

@@ -18,10 +18,10 @@ from schemas.usage import SentEvent
 from tests.faults.burst import Burst
 from tests.faults.changes import GOOD, enrol, interface
 from tests.faults.conftest import NewDatabase
-from tests.faults.postgres import Crashing
 from tests.support.database import write_freely
 from tests.support.deployment import Deployment, deployed
 from tests.support.documents import ROOT
+from tests.support.postgres import Crashing
 from tests.support.processes import Process
 from tests.support.usage import counted_usage
 from tests.support.wait import eventually

@@ -4,9 +4,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from gateway.services.webhooks.wakeup import defer_drain
-from tests.chaos.hosts import FAR, PORT, can_cut_links, cut, forwarded, linked
 from tests.faults.merged import assert_merged_once, one_event_each, pending, store
 from tests.support.deployment import Deployment
+from tests.support.hosts import FAR, PORT, can_cut_links, cut, forwarded, linked
 from tests.support.processes import await_port, free_port
 from tests.support.wait import eventually
 

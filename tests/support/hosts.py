@@ -17,7 +17,7 @@ from tests.support.wait import eventually
 
 NEAR, FAR, PORT = "10.231.77.1", "10.231.77.2", 5432
 IP = shutil.which("ip") or "ip"
-FORWARD = "from tests.chaos.forwarding import main; main()"
+FORWARD = "from tests.support.forwarding import main; main()"
 
 
 def can_cut_links() -> bool:
