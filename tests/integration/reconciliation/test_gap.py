@@ -1,22 +1,23 @@
 """The gap walk fetches undelivered events. It survives a kill and a race, and offers a dry run."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from types import SimpleNamespace
 
 import orjson
 import pytest
 import requests
 from sqlalchemy import text
 
+from gateway.db import jobs
 from gateway.db.models import Reconciliation, Subscription, WebhookEvent
-from gateway.db.session import Database
-from gateway.errors import ReconciliationInProgress
+from gateway.errors import DatabaseUnavailable, ReconciliationInProgress
 from gateway.sandbox import Sandbox
 from gateway.services.reconciliation import gap
 from gateway.stripe_api import json_text
 from tests.support.clock import StripeTime
 from tests.support.database import mirror
 from tests.support.faults import request_fault
+from tests.support.jobs import job_states
 from tests.support.plans import on_plus
 from tests.support.reconciliation import (
     HANDLED,
@@ -29,6 +30,16 @@ from tests.support.reconciliation import (
 from tests.support.stripe_events import event
 from tests.support.wait import eventually
 from tests.support.world import World
+
+KILL_BLOCKED = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+
+def list_gap_events(world: World) -> list[WebhookEvent]:
+    """Return the events that walks have put into the inbox."""
+    return [row for row in world.rows(WebhookEvent) if row.source == "gap"]
 
 
 def test_dropped_webhooks_are_found_and_applied_after_the_walk(world: World, sandbox: Sandbox) -> None:
@@ -43,7 +54,7 @@ def test_dropped_webhooks_are_found_and_applied_after_the_walk(world: World, san
     world.work()
     assert world.plan_row().quantity == 7
     assert {row.state for row in world.rows(WebhookEvent)} <= {"done", "ignored"}
-    brought = [row for row in world.rows(WebhookEvent) if row.source == "gap"]
+    brought = list_gap_events(world)
     assert len(brought) == at.counts["missing"]
 
 
@@ -114,19 +125,22 @@ def test_killed_walk_resumes_at_its_last_page(world: World, sandbox: Sandbox, mo
 def test_walk_does_not_advance_before_its_events_are_committed(
     world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("gateway.stripe_api.event_list.PAGE", 5)
     drop_webhooks(world, sandbox)
     on_plus(world)
-
-    def die(*_: object) -> None:
-        raise SystemExit
-
-    with monkeypatch.context() as broken:
-        broken.setattr("gateway.services.reconciliation.progress.store", die)  # dies between the insert and the commit
-        with pytest.raises(SystemExit):
-            walk_gap(world)
-    assert [row for row in world.rows(WebhookEvent) if row.source == "gap"] == []
-    assert [row.cursor for row in world.rows(Reconciliation)] == [None]
-    assert walk_gap(world).counts["missing"] > 0
+    walk = gap.walk(world.gateway, HANDLED)
+    first = next(walk)
+    with ThreadPoolExecutor(1) as threads, world.gateway.database.transaction() as session:
+        session.execute(text("SELECT FROM reconciliations FOR UPDATE"))
+        page = threads.submit(next, walk)
+        eventually(lambda: world.blocked() == 1)  # the walk has stored the second page's events, and moves the cursor
+        session.execute(text(KILL_BLOCKED))
+        with pytest.raises(DatabaseUnavailable):
+            page.result()
+    assert len(list_gap_events(world)) == first.counts["missing"]
+    assert [row.cursor for row in world.rows(Reconciliation)] == [first.cursor]
+    finished = walk_gap(world)
+    assert finished.counts["missing"] == len(list_gap_events(world)) > first.counts["missing"]
 
 
 def test_one_of_two_concurrent_walks_stops_and_no_event_is_missed(
@@ -143,7 +157,7 @@ def test_one_of_two_concurrent_walks_stops_and_no_event_is_missed(
     finished = list(other)[-1]
     handled = {each.id for each in world.stripe.v1.events.list({"limit": 100}) if each.type in HANDLED}
     assert handled <= {row.id for row in world.rows(WebhookEvent)}
-    assert finished.counts["missing"] == len([row for row in world.rows(WebhookEvent) if row.source == "gap"])
+    assert finished.counts["missing"] == len(list_gap_events(world))
 
 
 def test_change_during_the_walk_is_neither_lost_nor_undone(
@@ -178,7 +192,7 @@ def test_late_delivery_of_a_found_event_only_changes_its_source(world: World, sa
     drop_webhooks(world, sandbox)
     on_plus(world)
     walk_gap(world)
-    [row, *_] = [row for row in world.rows(WebhookEvent) if row.source == "gap"]
+    [row, *_] = list_gap_events(world)
     assert requests.post(f"{sandbox.url}/_sandbox/events/{row.id}/resend", timeout=5).ok
     eventually(lambda: source_of(world, row.id) == "webhook")
     assert len([each for each in world.rows(WebhookEvent) if each.id == row.id]) == 1
@@ -192,7 +206,7 @@ def test_events_without_a_handler_are_not_stored(world: World, sandbox: Sandbox)
     drop_webhooks(world, sandbox)
     on_plus(world)
     walk_gap(world)
-    assert {row.type for row in world.rows(WebhookEvent) if row.source == "gap"} <= set(HANDLED)
+    assert {row.type for row in list_gap_events(world)} <= set(HANDLED)
 
 
 def test_walk_with_a_cursor_that_stripe_forgot_still_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,23 +241,22 @@ def test_invalid_or_foreign_listed_event_is_never_applied(world: World) -> None:
     assert (row["id"], row["state"]) == ("evt_stranger", "rejected")
 
 
-def test_walk_wakes_the_drain_after_storing_events(
-    world: World, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stored_at_wakeup: list[int] = []
-
-    def note(_: Database) -> None:
-        stored_at_wakeup.append(len([row for row in world.rows(WebhookEvent) if row.source == "gap"]))
-
+def test_walk_queues_a_drain_after_storing_events(world: World, sandbox: Sandbox) -> None:
     drop_webhooks(world, sandbox)
     on_plus(world)
-    monkeypatch.setattr(gap, "wakeup", SimpleNamespace(defer_drain=note))  # leaves the webhook thread's wake-up alone
     walk_gap(world, dry_run=True)
-    assert stored_at_wakeup == []
-    missing = walk_gap(world).counts["missing"]
-    assert stored_at_wakeup == [missing]  # committed, so a drain that starts immediately finds them
+    assert "todo" not in job_states(world, jobs.DRAIN_INBOX)
+    with ThreadPoolExecutor(1) as threads, world.gateway.database.transaction() as session:
+        session.execute(text("LOCK TABLE procrastinate_jobs IN EXCLUSIVE MODE"))
+        walking = threads.submit(walk_gap, world)
+        eventually(lambda: world.blocked() == 1)
+        stored = len(list_gap_events(world))  # committed, so a drain that starts immediately finds them
+        session.rollback()
+        assert stored == walking.result().counts["missing"] > 0
+    assert job_states(world, jobs.DRAIN_INBOX).count("todo") == 1
+    world.work()
     walk_gap(world)
-    assert stored_at_wakeup == [missing]
+    assert "todo" not in job_states(world, jobs.DRAIN_INBOX)
 
 
 def test_half_an_emoji_in_an_unread_field_costs_no_event(world: World) -> None:
