@@ -1,9 +1,11 @@
-"""Calls to the sandbox's control interface, which injects faults."""
+"""Faults of the sandbox, and what a test does there before a request is handled."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import requests
 
+from gateway.sandbox import Sandbox
 from gateway.services.runtime import Gateway
 from tests.support.json_types import Json
 
@@ -28,6 +30,17 @@ def resend(url: str, event: str) -> Json:
     answer = requests.post(f"{url}/_sandbox/events/{event}/resend", timeout=10)
     assert answer.status_code == 200, answer.text
     return answer.json()  # type: ignore[no-any-return]  # JSON
+
+
+def before_each_request(sandbox: Sandbox, act: Callable[[str], object]) -> None:
+    """Call ``act`` with the method and the path of each request to Stripe before the sandbox handles it."""
+    handle = sandbox.app.wsgi_app
+
+    def act_first(environ: Any, start_response: Any) -> Iterable[bytes]:
+        act(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        return handle(environ, start_response)
+
+    sandbox.app.wsgi_app = act_first  # type: ignore[method-assign]  # Flask's documented way to replace the application
 
 
 class SandboxFaults:

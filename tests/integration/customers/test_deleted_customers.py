@@ -1,14 +1,13 @@
 """A customer was deleted at Stripe without a webhook. The next request notices it and refers the caller to sales."""
 
 import re
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from gateway.db.models import Organization, PlanChange
-from gateway.stripe_api.client import MeteredClient
+from gateway.sandbox import Sandbox
 from tests.support.api import ApiClient, problem_of
+from tests.support.faults import before_each_request
 from tests.support.json_types import Json
 from tests.support.payment_methods import customer_of
 from tests.support.world import World
@@ -45,18 +44,6 @@ def find_problem(world: World, api: ApiClient, name: str) -> tuple[int, str] | N
     return problem_of(answer)
 
 
-def before_each_call(monkeypatch: pytest.MonkeyPatch, act: Callable[[str], None]) -> None:
-    """Call ``act`` with method and path before each call that the gateway makes to Stripe."""
-    request = MeteredClient._timed  # noqa: SLF001 - every call of the gateway passes through it
-
-    def noted(self: MeteredClient, method: str, url: str, *rest: Any) -> Any:
-        if self._meter is not None:
-            act(f"{method} {url.partition('/v1/')[2].partition('?')[0]}")
-        return request(self, method, url, *rest)
-
-    monkeypatch.setattr(MeteredClient, "_timed", noted)
-
-
 @pytest.mark.parametrize("name", REQUESTS)
 def test_request_after_a_deletion_is_referred_to_sales(world: World, api: ApiClient, name: str) -> None:
     delete(world)
@@ -84,19 +71,19 @@ def test_request_after_a_deletion_on_plus_is_referred_to_sales(world: World, api
 @pytest.mark.parametrize(
     ("name", "call"),
     [
-        ("choose", r"post customers/\w+"),
-        ("delete", r"post payment_methods/\w+/detach"),
-        ("delete", r"get customers/\w+"),
+        ("choose", r"POST /v1/customers/\w+"),
+        ("delete", r"POST /v1/payment_methods/\w+/detach"),
+        ("delete", r"GET /v1/customers/\w+"),
     ],
 )
 def test_deletion_between_two_calls_is_noticed(
-    world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch, name: str, call: str
+    world: World, api: ApiClient, sandbox: Sandbox, name: str, call: str
 ) -> None:
     def act(request: str) -> None:
         if re.fullmatch(call, request) and not world.faults():
             delete(world)
 
-    before_each_call(monkeypatch, act)
+    before_each_request(sandbox, act)
     assert find_problem(world, api, name) == CLOSED
     assert world.rows(Organization)[0].deleted
 
@@ -118,13 +105,13 @@ def test_enrolment_of_a_deleted_customer_is_refused(world: World) -> None:
 
 @pytest.mark.parametrize("name", ["set up", "list", "choose", "preview", "change"])
 def test_accepted_request_does_not_retrieve_the_customer(
-    world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch, name: str
+    world: World, api: ApiClient, sandbox: Sandbox, name: str
 ) -> None:
     made: list[str] = []
-    before_each_call(monkeypatch, made.append)
+    before_each_request(sandbox, made.append)
     assert find_problem(world, api, name) is None
     assert made
-    assert f"get customers/{customer_of(world)}" not in made
+    assert f"GET /v1/customers/{customer_of(world)}" not in made
 
 
 def test_refusal_for_another_reason_keeps_its_own_problem(world: World, api: ApiClient) -> None:
