@@ -67,6 +67,10 @@ class SandboxFaults:
         """Return the faults that were added and how often each has fired."""
         return list_faults(self._sandbox_url)
 
+    def spoil_key(self) -> None:
+        """Let the gateway send an API key that Stripe refuses."""
+        self.gateway.stripe._requestor._options.api_key = "wrong"  # noqa: SLF001 - the SDK has no other way to change it
+
     def end_faults(self) -> None:
         """Remove all faults. Requests and webhooks that they delayed then continue."""
         end_faults(self._sandbox_url)

@@ -88,10 +88,8 @@ def test_refusal_ends_with_its_reason(world: World) -> None:
 
 def test_refused_api_key_refuses_no_usage(world: World) -> None:
     send_usage(world, usage_event("e1", 3, occurred_at=soon()))
-    wrong = world.gateway.stripe._requestor._options.api_key  # noqa: SLF001 - the SDK has no other way to change it
-    world.gateway.stripe._requestor._options.api_key = "wrong"  # noqa: SLF001 - as above
+    world.spoil_key()
     report_usage(world)
-    world.gateway.stripe._requestor._options.api_key = wrong  # noqa: SLF001 - as above
     assert report(world).state == "sending"
 
 
