@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from gateway.app import build_gateway, create_app
@@ -259,34 +258,3 @@ def test_rate_limited_request_succeeds_later_under_the_same_key(world: World, mo
         busy.setattr(admission, "CHANGES", replace(CHANGES, amount=1))  # only the enrolment
         assert send(world, headers={"Idempotency-Key": "click-1"}, plan="plus").status_code == 429
     assert send(world, headers={"Idempotency-Key": "click-1"}, plan="plus").status_code == 200
-
-
-def click(world: World, number: int, **body: Any) -> TestResponse:
-    return send(world, headers={"Idempotency-Key": f"click-{number}"}, **body)
-
-
-def test_an_organization_has_few_keys_and_none_of_a_change_is_evicted(
-    world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api.add_card(world.stripe)
-    monkeypatch.setattr(idempotency, "MAX_KEYS", 3)
-    answers = [click(world, number, plan="plus", quantity=number + 1) for number in range(5)]
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
-    assert problem_of(answers[-1]) == (429, "rate_limited")
-    assert 86_000 < int(answers[-1].headers["Retry-After"]) <= 86_400
-    assert {row.key for row in world.rows(IdempotencyKey)} == {"click-0", "click-1", "click-2"}
-    again = click(world, 0, plan="plus", quantity=1)
-    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (200, "true")
-    with world.gateway.database.transaction() as session:
-        yesterday = "UPDATE idempotency_keys SET created_at = created_at - interval '1 day' WHERE key = 'click-0'"
-        session.execute(text(yesterday))
-    assert click(world, 6, plan="plus", quantity=9).status_code == 200
-
-
-def test_refused_requests_use_up_no_keys(world: World, api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    api.add_card(world.stripe)
-    monkeypatch.setattr(idempotency, "MAX_KEYS", 3)
-    assert click(world, 0, plan="plus").status_code == 200
-    assert {click(world, number, plan="plus").status_code for number in range(1, 6)} == {409}
-    assert {row.key for row in world.rows(IdempotencyKey)} == {"click-0", "click-4", "click-5"}
-    assert click(world, 6, plan="free").status_code == 200
