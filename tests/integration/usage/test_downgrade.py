@@ -207,7 +207,7 @@ def test_moves_to_free_in_the_dashboard_use_up_no_changes(
     assert plus.problem("DELETE", "/subscription") == (429, "rate_limited")
 
 
-def test_late_usage_is_billed_if_stripe_carries_out_an_abandoned_downgrade(world: World, plus: ApiClient) -> None:
+def test_late_usage_is_billed_if_stripe_makes_an_abandoned_downgrade(world: World, plus: ApiClient) -> None:
     send_usage(world, usage_event("e1", 30))
     event = SentEvent("e2", "org_1", "api_calls", 10, datetime.now(UTC).replace(microsecond=0))
     world.fault(kind="response_lost", method="POST", path="/v1/subscriptions/*", times=100)
