@@ -1,8 +1,9 @@
-"""Reads and clears the tables of the database under test."""
+"""Reads, changes and clears the tables of the database under test."""
 
 from functools import cache
 from typing import Any
 
+from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from gateway.db.models import Base, Invoice, Organization, PaymentMethod, Plan, Subscription, WebhookEvent
@@ -78,3 +79,13 @@ def mirror(world: World) -> list[Any]:
 
 def state_of(world: World, event_id: str) -> str:
     return next(row.state for row in world.rows(WebhookEvent) if row.id == event_id)
+
+
+def change_event(world: World, event_id: str, **values: Any) -> None:
+    with world.gateway.database.transaction() as session:
+        session.execute(update(WebhookEvent).where(WebhookEvent.id == event_id).values(values))
+
+
+def execute_sql(world: World, statement: str) -> None:
+    with world.gateway.database.transaction() as session:
+        session.execute(text(statement))

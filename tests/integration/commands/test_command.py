@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import psycopg
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url
 
 from gateway.cli import main
 from tests.support.commands import use_settings
+from tests.support.database import execute_sql
 from tests.support.stripe_answers import stripe_that_answers
 from tests.support.stripe_events import deliver, event
 from tests.support.world import World
@@ -57,20 +58,15 @@ def empty_database(database_url: str) -> Iterator[str]:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
-def sql(world: World, statement: str) -> None:
-    with world.gateway.database.transaction() as session:
-        session.execute(text(statement))
-
-
 def prune_an_event(world: World) -> None:
     deliver(world, json.dumps(event(id="evt_test")))
     world.work()
-    sql(world, "UPDATE webhook_events SET payload = NULL, state = 'done' WHERE id = 'evt_test'")
+    execute_sql(world, "UPDATE webhook_events SET payload = NULL, state = 'done' WHERE id = 'evt_test'")
 
 
 def write_to_the_plan_table(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
-    sql(world, "UPDATE organization_plans SET version = 9")
+    execute_sql(world, "UPDATE organization_plans SET version = 9")
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,10 @@
 
 import json
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import text, update
+from sqlalchemy import text
 
 from gateway.cli import cli, main
 from gateway.db.jobs import DRAIN_INBOX
@@ -14,7 +13,7 @@ from gateway.db.models import WebhookEvent
 from gateway.errors import NotFound
 from handlers import HANDLERS, IGNORED
 from tests.support.commands import use_settings
-from tests.support.database import state_of
+from tests.support.database import change_event, state_of
 from tests.support.stripe_events import deliver, event
 from tests.support.world import World
 
@@ -41,13 +40,8 @@ def listed(*arguments: str) -> list[str]:
     return [row["id"] for row in rows if row["id"].startswith(PREFIX)]
 
 
-def change(world: World, event_id: str, **values: Any) -> None:
-    with world.gateway.database.transaction() as session:
-        session.execute(update(WebhookEvent).where(WebhookEvent.id == event_id).values(values))
-
-
 def test_events_are_listed_newest_first_as_a_table(delivered: World) -> None:
-    change(delivered, "evt_test_0", state="dead", error="ValueError: no such thing")
+    change_event(delivered, "evt_test_0", state="dead", error="ValueError: no such thing")
     lines = [row for row in run("list").output.splitlines() if PREFIX in row]
     assert [row.split()[4] for row in lines] == ["evt_test_2", "evt_test_1", "evt_test_0"]
     assert lines[2].split()[2:4] == ["dead", "0"]
@@ -74,7 +68,7 @@ def test_events_are_listed_newest_first_as_a_table(delivered: World) -> None:
 )
 def test_events_are_filtered(delivered: World, options: list[str], expected: list[str]) -> None:
     earlier = delivered.gateway.clock() - timedelta(minutes=90)
-    change(delivered, "evt_test_0", state="dead", received_at=earlier)
+    change_event(delivered, "evt_test_0", state="dead", received_at=earlier)
     assert listed(*options) == expected
 
 
@@ -88,7 +82,7 @@ def test_ignored_event_says_why_it_has_no_payload(delivered: World) -> None:
 
 def test_pruned_event_is_listed_last_and_cannot_be_replayed(delivered: World) -> None:
     earlier = delivered.gateway.clock() - timedelta(days=40)
-    change(delivered, "evt_test_1", state="done", payload=None, received_at=earlier)
+    change_event(delivered, "evt_test_1", state="done", payload=None, received_at=earlier)
     assert listed() == ["evt_test_2", "evt_test_0", "evt_test_1"]
     assert "pruned, because payloads are kept for 30 days" in run("show", "evt_test_1").output
     result = run("replay", "evt_test_1")
@@ -119,7 +113,7 @@ def test_missing_event_is_reported_in_one_line(
 def test_replayed_event_is_processed_again_with_all_attempts(delivered: World) -> None:
     delivered.work()
     before = {row.id: row.processed_at for row in delivered.rows(WebhookEvent)}
-    change(delivered, "evt_test_0", state="dead", attempts=10)
+    change_event(delivered, "evt_test_0", state="dead", attempts=10)
     assert run("replay", "evt_test_0", "evt_test_1").output == "2 will be processed again.\n"
     with delivered.gateway.database.transaction() as session:  # the replay has enqueued a drain
         waiting = text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = :name AND status = 'todo'")
@@ -139,7 +133,7 @@ def test_replayed_event_is_processed_again_with_all_attempts(delivered: World) -
 
 def test_matching_events_are_replayed_and_a_dry_run_changes_nothing(delivered: World) -> None:
     for event_id in ("evt_test_0", "evt_test_2"):
-        change(delivered, event_id, state="dead")
+        change_event(delivered, event_id, state="dead")
     assert run("replay", "--state", "dead", "--dry-run").output == "2 would be processed again.\n"
     assert state_of(delivered, "evt_test_0") == "dead"
     assert run("replay", "--state", "dead", "--type", "invoice.*").output == "1 will be processed again.\n"
@@ -147,7 +141,7 @@ def test_matching_events_are_replayed_and_a_dry_run_changes_nothing(delivered: W
 
 
 def test_an_event_of_another_mode_is_never_replayed(delivered: World) -> None:
-    change(delivered, "evt_test_0", state="rejected")
+    change_event(delivered, "evt_test_0", state="rejected")
     assert run("replay", "--since", "1h", "--type", "customer.updated").output == "0 will be processed again.\n"
     result = run("replay", "evt_test_0")
     assert (result.exit_code, "never applied" in result.stderr) == (1, True)

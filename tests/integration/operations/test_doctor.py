@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import text, update
+from sqlalchemy import update
 
 from gateway.app import build_gateway, create_app
 from gateway.cli import cli
@@ -24,6 +24,7 @@ from handlers import HANDLERS
 from tests.support.api import problem_of
 from tests.support.clock import StripeTime
 from tests.support.commands import use_settings
+from tests.support.database import execute_sql
 from tests.support.metrics import scrape
 from tests.support.stripe_events import deliver, event
 from tests.support.world import World
@@ -40,18 +41,13 @@ ADVICE = re.compile(
 def healthy(world: World) -> World:
     """Set up a gateway without problems. A worker lives, the inbox is empty and the endpoint is registered."""
     world.settle()
-    sql(world, "DELETE FROM procrastinate_workers")
-    sql(world, "INSERT INTO procrastinate_workers DEFAULT VALUES")
+    execute_sql(world, "DELETE FROM procrastinate_workers")
+    execute_sql(world, "INSERT INTO procrastinate_workers DEFAULT VALUES")
     [endpoint] = world.stripe.v1.webhook_endpoints.list()
     config = replace(world.gateway.config, public_url=endpoint.url.removesuffix("/webhooks/stripe") + "/")
     config = replace(config, rate_limit_factor=1)
     world.gateway = replace(world.gateway, config=config)
     return world
-
-
-def sql(world: World, statement: str) -> None:
-    with world.gateway.database.transaction() as session:
-        session.execute(text(statement))
 
 
 def wrong(gateway: Gateway) -> list[str]:
@@ -83,22 +79,22 @@ def wait_in_the_inbox(world: World) -> None:
 
 def leave_a_dead_event(world: World) -> None:
     deliver(world, json.dumps(event()))
-    sql(world, "UPDATE webhook_events SET state = 'dead'")
+    execute_sql(world, "UPDATE webhook_events SET state = 'dead'")
 
 
 def leave_a_job(status: str) -> Change:
     values = f"VALUES ('default', 'gateway.refresh', '{status}')"
-    return lambda world: sql(world, f"INSERT INTO procrastinate_jobs (queue_name, task_name, status) {values}")
+    return lambda world: execute_sql(world, f"INSERT INTO procrastinate_jobs (queue_name, task_name, status) {values}")
 
 
 def leave_a_late_job(world: World) -> None:
     values = "VALUES ('default', 'gateway.refresh', 'todo', now() - interval '10 minutes')"
-    sql(world, f"INSERT INTO procrastinate_jobs (queue_name, task_name, status, scheduled_at) {values}")
+    execute_sql(world, f"INSERT INTO procrastinate_jobs (queue_name, task_name, status, scheduled_at) {values}")
 
 
 def stop_periodic_jobs(world: World) -> None:
     values = "VALUES ('gateway.drain_inbox', extract(epoch FROM now())::bigint - 600, '')"
-    sql(world, f"INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp, periodic_id) {values}")
+    execute_sql(world, f"INSERT INTO procrastinate_periodic_defers (task_name, defer_timestamp, periodic_id) {values}")
 
 
 def refuse_a_delivery(world: World) -> None:
@@ -136,18 +132,25 @@ def test_healthy_gateway_lists_its_checks_without_problems(healthy: World) -> No
             " more. Add the types that `gateway events types` lists",
         ),
         (
-            lambda world: sql(world, "UPDATE stripe_budget SET breaker_open_until = now() + interval '1 minute'"),
+            lambda world: execute_sql(
+                world, "UPDATE stripe_budget SET breaker_open_until = now() + interval '1 minute'"
+            ),
             "a circuit breaker is open",
         ),
         (
             lambda world: report_worker(world.gateway, 3),
             "connections: connection of worker",
         ),
-        (lambda world: sql(world, "DELETE FROM prices"), "Run `gateway catalog sync`"),
-        (lambda world: sql(world, "UPDATE prices SET unit_amount = unit_amount + 1"), "free, plus: another price"),
-        (lambda world: sql(world, "DELETE FROM procrastinate_workers"), "no worker is alive"),
+        (lambda world: execute_sql(world, "DELETE FROM prices"), "Run `gateway catalog sync`"),
         (
-            lambda world: sql(world, "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 minute'"),
+            lambda world: execute_sql(world, "UPDATE prices SET unit_amount = unit_amount + 1"),
+            "free, plus: another price",
+        ),
+        (lambda world: execute_sql(world, "DELETE FROM procrastinate_workers"), "no worker is alive"),
+        (
+            lambda world: execute_sql(
+                world, "UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 minute'"
+            ),
             "no worker is alive",
         ),
         (wait_in_the_inbox, "has been due for 60"),
@@ -255,7 +258,7 @@ def test_last_endpoint_check_stays_while_stripe_is_unreachable(healthy: World, s
 
 
 def test_gateway_without_a_migrated_database_is_not_ready(healthy: World) -> None:
-    sql(healthy, "UPDATE alembic_version SET version_num = '0001'")
+    execute_sql(healthy, "UPDATE alembic_version SET version_num = '0001'")
     try:
         assert problem_of(healthy.client.get("/health/ready")) == (503, "database_unavailable")
         assert "not migrated. Run `gateway migrate`." in wrong(healthy.gateway)[0]
@@ -263,7 +266,7 @@ def test_gateway_without_a_migrated_database_is_not_ready(healthy: World) -> Non
             healthy.gateway
         )
     finally:
-        sql(healthy, f"UPDATE alembic_version SET version_num = '{HEAD}'")  # noqa: S608 - our own constant
+        execute_sql(healthy, f"UPDATE alembic_version SET version_num = '{HEAD}'")  # noqa: S608 - our own constant
 
 
 def test_without_a_database_it_is_not_ready(healthy: World) -> None:

@@ -10,14 +10,12 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
-from sqlalchemy import text, update
+from sqlalchemy import text
 
 from gateway.app import build_gateway, create_app
-from gateway.db.models import WebhookEvent
 from gateway.endpoints.metrics import render
 from gateway.endpoints.request_context import EXTENSION
 from gateway.sandbox import Sandbox
@@ -28,6 +26,7 @@ from gateway.services.webhooks import endpoint_check
 from handlers import HANDLERS
 from tests.support.clock import StripeTime
 from tests.support.commands import build_environment
+from tests.support.database import change_event
 from tests.support.leaks import find_leaks
 from tests.support.metrics import parse, scrape
 from tests.support.plans import on_plus
@@ -38,19 +37,14 @@ from tests.support.wait import eventually
 from tests.support.world import World
 
 
-def change(world: World, event_id: str, **values: Any) -> None:
-    with world.gateway.database.transaction() as session:
-        session.execute(update(WebhookEvent).where(WebhookEvent.id == event_id).values(values))
-
-
 def test_inbox_states_and_lag_come_from_the_database(world: World) -> None:
     world.work()
     for event_id in ("evt_test_1", "evt_test_2", "evt_test_3"):
         deliver(world, json.dumps(event(id=event_id)))
     now = world.gateway.clock()
-    change(world, "evt_test_1", next_attempt_at=now - timedelta(minutes=5))
-    change(world, "evt_test_2", state="failed", next_attempt_at=now + timedelta(hours=1))
-    change(world, "evt_test_3", state="dead", next_attempt_at=now - timedelta(days=1))
+    change_event(world, "evt_test_1", next_attempt_at=now - timedelta(minutes=5))
+    change_event(world, "evt_test_2", state="failed", next_attempt_at=now + timedelta(hours=1))
+    change_event(world, "evt_test_3", state="dead", next_attempt_at=now - timedelta(days=1))
     found = scrape(world.gateway)
     assert {state: found[f'gateway_inbox_events{{state="{state}"}}'] for state in ("failed", "dead")} == {
         "failed": 1,

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import orjson
 import pytest
-from sqlalchemy import text
 
 from gateway.db.models import Organization, PlanHistory, Reconciliation, SeenAtStripe, Subscription
 from gateway.sandbox import Sandbox
@@ -18,6 +17,7 @@ from gateway.stripe_api.snapshots import CustomerSnapshot, SubscriptionSnapshot
 from handlers import HANDLERS
 from schemas.changes import ChangeCommand
 from tests.support.clock import StripeTime
+from tests.support.database import execute_sql
 from tests.support.payment_methods import customer_of
 from tests.support.plans import settled_on_plus
 from tests.support.reconciliation import drop_webhooks, set_quantity_at_stripe, subscription_items, tables
@@ -41,11 +41,6 @@ def walk_drift(world: World, *, dry_run: bool = False) -> list[Difference]:
 
 def classes(found: list[Difference]) -> list[tuple[str, str, str]]:
     return [(each.kind, each.cause, each.resolution) for each in found]
-
-
-def sql(world: World, statement: str) -> None:
-    with world.gateway.database.transaction() as session:
-        session.execute(text(statement))
 
 
 def test_no_difference_when_every_webhook_arrived(settled: World) -> None:
@@ -101,7 +96,7 @@ def test_difference_of_a_pending_event_is_left_to_it(settled: World) -> None:
 
 
 def test_time_ahead_of_stripes_clock_hides_nothing_and_is_healed(settled: World) -> None:
-    sql(settled, "UPDATE subscriptions SET as_of = as_of + interval '1 year'")
+    execute_sql(settled, "UPDATE subscriptions SET as_of = as_of + interval '1 year'")
     set_quantity_at_stripe(settled, 7)
     assert classes(walk_drift(settled)) == [("subscription", "dashboard_edit", "healed")]
     assert settled.plan_row().quantity == 7
@@ -122,19 +117,19 @@ def test_state_of_a_dead_event_is_healed(settled: World) -> None:
     subscription, _ = subscription_items(settled)
     set_quantity_at_stripe(settled, 7)
     deliver(settled, orjson.dumps(event(data={"object": {"id": subscription, "object": "subscription"}})))
-    sql(settled, "UPDATE webhook_events SET state = 'dead' WHERE id = 'evt_test'")
+    execute_sql(settled, "UPDATE webhook_events SET state = 'dead' WHERE id = 'evt_test'")
     assert classes(walk_drift(settled)) == [("subscription", "failed_event", "healed")]
     assert settled.plan_row().quantity == 7
 
 
 def test_altered_mirror_row_is_healed(settled: World) -> None:
-    sql(settled, "UPDATE subscriptions SET status = 'past_due'")
+    execute_sql(settled, "UPDATE subscriptions SET status = 'past_due'")
     [found, *_] = walk_drift(settled)
     assert (found.cause, found.resolution, found.fields) == ("altered", "healed", {"status": ("past_due", "active")})
 
 
 def test_altered_plan_table_row_is_healed(settled: World) -> None:
-    sql(settled, "UPDATE organization_plans SET plan = 'enterprise'")
+    execute_sql(settled, "UPDATE organization_plans SET plan = 'enterprise'")
     [found] = walk_drift(settled)
     assert (found.cause, found.resolution) == ("altered", "healed")
     assert found.fields == {"plan_table.plan": ("enterprise", "plus")}
@@ -158,7 +153,7 @@ def test_price_of_no_plan_is_reported_each_time_and_grants_nothing(settled: Worl
 
 
 def test_subscription_unknown_to_stripe_is_reported_and_kept(settled: World) -> None:
-    sql(
+    execute_sql(
         settled,
         "INSERT INTO subscriptions SELECT 'sub_gone', organization_id, status, currency, items, cancel_at,"
         " latest_invoice_id, change_id, created - interval '1 day', as_of, source, rank, trail, revision"
@@ -193,7 +188,7 @@ def test_customers_of_no_organization_are_ignored(settled: World) -> None:
 
 def test_dry_run_reports_differences_and_writes_nothing(settled: World) -> None:
     set_quantity_at_stripe(settled, 7)
-    sql(settled, "UPDATE organization_plans SET standing = 'suspended'")
+    execute_sql(settled, "UPDATE organization_plans SET standing = 'suspended'")
     before = tables(settled)
     dry = walk_drift(settled, dry_run=True)
     assert tables(settled) == before
@@ -221,14 +216,14 @@ def test_walk_with_a_forgotten_cursor_restarts_its_phase(settled: World, monkeyp
     monkeypatch.setattr(drift_phases, "PAGE_SIZE", 1)
     settled.stripe.v1.customers.create({"name": "Somebody else's"})
     next(drift.walk(settled.gateway))
-    sql(settled, "UPDATE reconciliations SET cursor = 'customers/cus_forgotten'")
+    execute_sql(settled, "UPDATE reconciliations SET cursor = 'customers/cus_forgotten'")
     assert walk_drift(settled) == []
     assert settled.rows(Reconciliation)[0].finished_at is not None
 
 
 def test_walk_in_a_phase_of_another_release_begins_again(settled: World) -> None:
     next(drift.walk(settled.gateway))
-    sql(settled, "UPDATE reconciliations SET cursor = 'of_another_release/cus_1'")
+    execute_sql(settled, "UPDATE reconciliations SET cursor = 'of_another_release/cus_1'")
     set_quantity_at_stripe(settled, 7)
     assert classes(walk_drift(settled)) == [("subscription", "dashboard_edit", "healed")]
     assert settled.rows(Reconciliation)[0].finished_at is not None
@@ -278,7 +273,7 @@ def test_unreadable_subscription_is_reported_and_stops_nothing(settled: World) -
 
 
 def test_subscription_that_stripe_refuses_to_show_stops_nothing(settled: World) -> None:
-    sql(settled, "UPDATE subscriptions SET id = 'sub_1/items'")
+    execute_sql(settled, "UPDATE subscriptions SET id = 'sub_1/items'")
     found = walk_drift(settled)
     assert ("subscription", "sub_1/items", "unreadable") in {(each.kind, each.stripe_id, each.cause) for each in found}
     assert settled.rows(Reconciliation)[0].finished_at is not None

@@ -6,13 +6,13 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from sqlalchemy import text
 
 from gateway.config import Config
 from gateway.db.models import Notification, SpendCheck, UsageEstimate
 from gateway.services.spend_alerts.check import check_spend
 from gateway.services.usage.record import SEALED_AFTER
 from tests.support.api import ApiClient
+from tests.support.database import execute_sql
 from tests.support.json_types import Json
 from tests.support.notified import write_receivers
 from tests.support.usage import report_usage, send_usage, usage_event
@@ -44,11 +44,6 @@ def alerts(world: World) -> list[tuple[str, int]]:
     return sorted((each.type, each.data["amount"]) for each in found)
 
 
-def execute(world: World, statement: str) -> None:
-    with world.gateway.database.transaction() as session:
-        session.execute(text(statement))
-
-
 def shown(world: World) -> Json:
     return world.api().ok("GET", "/entitlements")
 
@@ -69,7 +64,7 @@ def test_each_amount_alerts_once_in_a_period(world: World, plus: ApiClient) -> N
 def test_alert_is_armed_again_in_the_next_period(world: World, plus: ApiClient) -> None:
     plus.ok("PUT", "/spend-alerts", amounts=[SPENT // 2])
     check(world)
-    execute(world, "UPDATE spend_crossings SET period_start = period_start - interval '1 month'")
+    execute_sql(world, "UPDATE spend_crossings SET period_start = period_start - interval '1 month'")
     use(world, "api_calls", 1)
     assert alerts(world) == [("usage.alert", SPENT // 2)] * 2
 
@@ -94,7 +89,7 @@ def test_without_a_choice_the_catalogue_decides(world: World) -> None:
     assert new.ok("GET", "/spend-alerts") == default
     chosen = {"amounts": [1, 2], "spend_limit": 3}
     assert new.ok("PUT", "/spend-alerts", **chosen) == {"currency": "usd", **chosen}
-    execute(world, "UPDATE spend_alerts SET currency = 'eur'")
+    execute_sql(world, "UPDATE spend_alerts SET currency = 'eur'")
     assert new.ok("GET", "/spend-alerts") == default
 
 
