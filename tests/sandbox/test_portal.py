@@ -15,11 +15,6 @@ ALL: Any = {
 }
 
 
-@pytest.fixture
-def customer(account: StripeAccount) -> str:
-    return account.customer().id
-
-
 def open_portal(account: StripeAccount, customer: str, features: Any) -> str:
     portal = account.v1.billing_portal
     configuration = portal.configurations.create({"features": features})

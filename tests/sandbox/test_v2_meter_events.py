@@ -33,11 +33,6 @@ def total(account: StripeAccount, meter: str, customer: str) -> float:
     return account.v1.billing.meters.event_summaries.list(meter, params).data[0].aggregated_value
 
 
-@pytest.fixture
-def meter(account: StripeAccount) -> str:
-    return account.meter().id
-
-
 def test_event_is_counted_once_per_identifier(account: StripeAccount, clock: ManualClock, meter: str) -> None:
     customer = account.customer(card=None).id
     sent = send(account, customer, "use_1", timestamp=iso(START - 60))
