@@ -44,6 +44,12 @@ def at_stripe(world: World) -> Subscription:
     return world.stripe.v1.subscriptions.retrieve(world.plan_row().subscription_id or "")
 
 
+def held_at_stripe(world: World) -> list[tuple[str | None, int | None]]:
+    """Return the lookup key and the quantity of each item of the subscription at Stripe."""
+    items = at_stripe(world)["items"].data
+    return sorted((item.price.lookup_key, getattr(item, "quantity", None)) for item in items)
+
+
 def due(quote: Json) -> int:
     """Return the whole amount that a quote says is due."""
     return int(quote["amount_due_now"]) + int(quote["amount_due_on_billing_date"])

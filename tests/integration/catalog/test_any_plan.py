@@ -4,14 +4,8 @@ from typing import Any
 
 from tests.support.accounts import make_customer, subscribe
 from tests.support.json_types import Json
-from tests.support.other_terms import at_stripe, change_at_stripe, create_price, due
+from tests.support.other_terms import at_stripe, change_at_stripe, create_price, due, held_at_stripe
 from tests.support.world import World
-
-
-def held(world: World) -> list[tuple[str | None, int | None]]:
-    """Return the lookup key and the quantity of each item of the subscription at Stripe."""
-    items = at_stripe(world)["items"].data
-    return sorted((item.price.lookup_key, getattr(item, "quantity", None)) for item in items)
 
 
 def offers(world: World) -> dict[str, Json]:
@@ -30,18 +24,18 @@ def buy(world: World, **change: Any) -> Json:
 def test_any_plan_is_bought_changed_and_left(world: World) -> None:
     api = world.api()
     api.ok("POST", "/subscription", plan="basic")
-    assert held(world) == [("konnect_basic_usd_month", 1)]
+    assert held_at_stripe(world) == [("konnect_basic_usd_month", 1)]
     assert api.problem("PATCH", "/subscription", plan="team") == (402, "payment_method_required")
     api.add_card(world.stripe)
     assert buy(world, plan="starter", quantity=3)["plan"] == "starter"
-    assert held(world) == [("konnect_starter_calls_usd_month", None), ("konnect_starter_usd_month", 3)]
+    assert held_at_stripe(world) == [("konnect_starter_calls_usd_month", None), ("konnect_starter_usd_month", 3)]
     assert buy(world, plan="team", quantity=20)["plan"] == "team"
-    assert held(world) == [("konnect_team_calls_usd_month", None), ("konnect_team_usd_month", 20)]
+    assert held_at_stripe(world) == [("konnect_team_calls_usd_month", None), ("konnect_team_usd_month", 20)]
     assert buy(world, quantity=5)["quantity"] == 5
     assert buy(world, plan="starter")["plan"] == "starter"
-    assert held(world) == [("konnect_starter_calls_usd_month", None), ("konnect_starter_usd_month", 1)]
+    assert held_at_stripe(world) == [("konnect_starter_calls_usd_month", None), ("konnect_starter_usd_month", 1)]
     assert api.ok("DELETE", "/subscription")["subscription"]["plan"] == "basic"
-    assert held(world) == [("konnect_basic_usd_month", 1)]
+    assert held_at_stripe(world) == [("konnect_basic_usd_month", 1)]
     assert api.problem("PATCH", "/subscription", plan="legacy") == (409, "plan_unavailable")
     assert api.problem("PATCH", "/subscription", plan="business") == (409, "contact_sales_required")
 
@@ -90,7 +84,7 @@ def test_the_currency_of_an_enrolment_is_fixed(world: World) -> None:
     details = buy(world, plan="team", quantity=2)
     assert (details["currency"], details["price"]["unit_amount"]) == ("jpy", 3000)
     assert offers(world)["team"]["metered"][0]["price"]["currency"] == "jpy"
-    assert held(world) == [("konnect_team_calls_jpy_month", None), ("konnect_team_jpy_month", 2)]
+    assert held_at_stripe(world) == [("konnect_team_calls_jpy_month", None), ("konnect_team_jpy_month", 2)]
 
 
 def test_a_plan_that_lacks_the_currency_is_unavailable(world: World) -> None:

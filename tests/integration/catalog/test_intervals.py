@@ -9,7 +9,7 @@ import pytest
 from tests.support.accounts import make_customer, price_id, subscribe
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
-from tests.support.other_terms import at_stripe, change_at_stripe
+from tests.support.other_terms import at_stripe, change_at_stripe, held_at_stripe
 from tests.support.quoted_changes import make_quoted
 from tests.support.world import World
 
@@ -23,16 +23,10 @@ def api(world: World) -> ApiClient:
     return api
 
 
-def held(world: World) -> list[tuple[str | None, int | None]]:
-    """Return the lookup key and the quantity of each item of the subscription at Stripe."""
-    items = at_stripe(world)["items"].data
-    return sorted((item.price.lookup_key, getattr(item, "quantity", None)) for item in items)
-
-
 def test_a_year_begins_when_it_is_bought(world: World, api: ApiClient) -> None:
     quote = make_quoted(world, plan="starter", quantity=2, interval="year")
     assert (quote["amount_due_now"], quote["interval"]) == (20000, "year")
-    assert held(world) == [("konnect_starter_calls_usd_month", None), ("konnect_starter_usd_year", 2)]
+    assert held_at_stripe(world) == [("konnect_starter_calls_usd_month", None), ("konnect_starter_usd_year", 2)]
     invoiced = at_stripe(world).pending_invoice_item_interval
     assert invoiced is not None
     assert invoiced.interval == "month"
@@ -53,7 +47,7 @@ def test_a_month_follows_a_year_and_is_paid_by_its_rest(world: World, api: ApiCl
     assert quote["credit"] == pytest.approx(10000, abs=5)
     [customer] = world.stripe.v1.customers.list().data
     assert customer.balance == 1000 - quote["credit"]
-    assert held(world)[-1] == ("konnect_starter_usd_month", 1)
+    assert held_at_stripe(world)[-1] == ("konnect_starter_usd_month", 1)
     assert at_stripe(world).pending_invoice_item_interval is None
 
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from stripe import Subscription as StripeSubscription
 
 from gateway.db.models import PlanChange, Subscription
 from gateway.services.plan_changes.execute import finish_change
@@ -13,6 +12,7 @@ from schemas.changes import ChangeCommand
 from schemas.subscription import CHANGE_ERRORS
 from tests.support.accounts import subscribe
 from tests.support.api import ApiClient
+from tests.support.other_terms import at_stripe
 from tests.support.payment_methods import customer_of
 from tests.support.world import CALLER, World
 
@@ -31,11 +31,6 @@ def finish(world: World, change_id: str) -> PlanChange:
     world.settle()
     [change] = [each for each in world.rows(PlanChange) if each.id == change_id]
     return change
-
-
-def at_stripe(world: World) -> StripeSubscription:
-    """Retrieve the subscription from Stripe."""
-    return world.stripe.v1.subscriptions.retrieve(world.plan_row().subscription_id or "")
 
 
 def add_item(world: World) -> None:

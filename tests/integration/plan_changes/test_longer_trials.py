@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,7 @@ from tests.support.api import ApiClient
 from tests.support.billing_operations import finish, in_flight
 from tests.support.catalogs import write_catalog
 from tests.support.clock import DAY, StripeTime
+from tests.support.other_terms import at_stripe
 from tests.support.world import World
 
 UNTIL = datetime.now(UTC).replace(microsecond=0) + timedelta(days=50)
@@ -30,10 +30,6 @@ def catalog_file(tmp_path: Path) -> Path:
 
 def extend(world: World, until: datetime = UNTIL) -> Grant:
     return extend_trial(world.gateway, "org_1", until=until, reason="Vacation", operator="ada")
-
-
-def at_stripe(world: World) -> Any:
-    return world.stripe.v1.subscriptions.retrieve(world.plan_row().subscription_id or "")
 
 
 def test_a_longer_trial_is_granted_once_and_recorded(world: World, trial: ApiClient) -> None:
