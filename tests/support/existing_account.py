@@ -5,8 +5,15 @@ from typing import Any
 
 from stripe import StripeClient
 
+from gateway.db.models import Organization
 from gateway.sandbox import Sandbox
 from tests.support.json_types import Json
+from tests.support.world import World
+
+
+def list_links(world: World) -> dict[str, str | None]:
+    """Return each organization's customer."""
+    return {each.id: each.stripe_customer_id for each in world.rows(Organization)}
 
 
 def existing_customer(

@@ -8,11 +8,11 @@ from click.testing import CliRunner, Result
 from sqlalchemy import select
 
 from gateway.cli import cli
-from gateway.db.models import Organization, OrganizationPlan, PlanHistory, Reconciliation, Subscription
+from gateway.db.models import OrganizationPlan, PlanHistory, Reconciliation, Subscription
 from gateway.errors import StripeUnavailable
 from gateway.services.adoption.migration import migrate_all
 from tests.support.commands import use_settings
-from tests.support.existing_account import existing_customer, subscribe
+from tests.support.existing_account import existing_customer, list_links, subscribe
 from tests.support.reconciliation import tables
 from tests.support.world import World
 
@@ -36,17 +36,13 @@ def write_csv(path: Path, *rows: tuple[str, str]) -> str:
     return str(path)
 
 
-def links(world: World) -> dict[str, str | None]:
-    return {each.id: each.stripe_customer_id for each in world.rows(Organization)}
-
-
 def test_metadata_link_customers_with_their_plans(account: World) -> None:
     ada = existing_customer(account.stripe, metadata={KEY: "org_ada"}, quantity=4)
     bob = existing_customer(account.stripe, metadata={KEY: "org_bob"}, plan=None)
     existing_customer(account.stripe)  # names nobody
     result = adopt("--from-metadata", KEY)
     assert result.exit_code == 0, result.output
-    assert links(account) == {"org_ada": ada, "org_bob": bob}
+    assert list_links(account) == {"org_ada": ada, "org_bob": bob}
     [plan] = account.rows(OrganizationPlan)
     assert (plan.organization_id, plan.plan, plan.quantity, plan.standing) == ("org_ada", "plus", 4, "good")
     assert "2 to link, 1 of them without a plan" in result.stdout
@@ -68,7 +64,7 @@ def test_csv_links_customers(account: World, tmp_path: Path) -> None:
     existing_customer(account.stripe)
     result = adopt("--csv", write_csv(tmp_path / "map.csv", (ada, "org_ada")))
     assert result.exit_code == 0, result.output
-    assert links(account) == {"org_ada": ada}
+    assert list_links(account) == {"org_ada": ada}
     assert account.plan_row("org_ada").plan == "plus"
 
 
@@ -84,7 +80,7 @@ def test_own_metadata_count_without_options(account: World) -> None:
     ada = existing_customer(account.stripe, metadata={"organization_id": "org_ada"})
     account.await_deliveries()
     assert adopt().exit_code == 0
-    assert links(account) == {"org_ada": ada}
+    assert list_links(account) == {"org_ada": ada}
 
 
 def test_dry_run_shows_the_same_and_writes_nothing(account: World) -> None:
@@ -102,12 +98,12 @@ def test_every_ambiguity_is_shown_and_left_alone(account: World, tmp_path: Path)
     stripe = account.stripe
     account.api("org_served").ok("POST", "/subscription", plan="free")
     account.settle()
-    served = links(account)["org_served"]
+    served = list_links(account)["org_served"]
     account.api("org_closed").ok("POST", "/subscription", plan="free")
     account.settle()
-    stripe.v1.customers.delete(links(account)["org_closed"] or "")
+    stripe.v1.customers.delete(list_links(account)["org_closed"] or "")
     account.settle()
-    stored = links(account)
+    stored = list_links(account)
     first, second = (existing_customer(stripe, metadata={"organization_id": "org_twice"}, plan=None) for _ in range(2))
     rival = existing_customer(stripe, plan=None)
     torn = existing_customer(stripe, metadata={"organization_id": "org_left"}, plan=None)
@@ -139,7 +135,7 @@ def test_every_ambiguity_is_shown_and_left_alone(account: World, tmp_path: Path)
     ):
         [line] = [each for each in result.stdout.splitlines() if f"{customer} ✗" in each]
         assert f"  {reason}: " in line
-    assert {name: each for name, each in links(account).items() if each} == stored
+    assert {name: each for name, each in list_links(account).items() if each} == stored
 
 
 def test_wrong_files_are_refused_in_one_line(account: World, tmp_path: Path) -> None:

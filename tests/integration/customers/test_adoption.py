@@ -18,7 +18,7 @@ from gateway.services.reconciliation.run import reconcile
 from gateway.services.runtime import Caller
 from handlers import HANDLERS
 from tests.support.clock import StripeTime
-from tests.support.existing_account import existing_customer, multiply
+from tests.support.existing_account import existing_customer, list_links, multiply
 from tests.support.world import World
 
 SOURCE = Source(metadata_key="workspace")
@@ -42,10 +42,6 @@ def adopt(world: World, source: Source = SOURCE) -> Mapping[str, int]:
     return list(pages(world, source))[-1][1].counts
 
 
-def links(world: World) -> dict[str, str | None]:
-    return {each.id: each.stripe_customer_id for each in world.rows(Organization)}
-
-
 def only_subscription(world: World, customer: str) -> Any:
     [found] = world.stripe.v1.subscriptions.list({"customer": customer, "status": "all"}).to_dict()["data"]
     return found
@@ -67,7 +63,7 @@ def test_reconciliation_finds_nothing_after_an_adoption(world: World, stripe_tim
     world.settle()
     stripe_time.ahead = 60
     adopt(world)
-    assert links(world) == {"org_ada": ada, "org_bob": bob}
+    assert list_links(world) == {"org_ada": ada, "org_bob": bob}
     assert len(world.rows(Subscription)) == 2
     assert differences(world) == []
 
@@ -124,7 +120,7 @@ def test_organization_that_got_a_customer_since_is_left_alone(world: World) -> N
     own = ensure_customer(world.gateway, Caller(organization_id="org_ada", actor="test"))
     counts = list(walk.walk(world.gateway, found, at))[-1][1].counts
     assert (counts[walk.LINKED], counts[walk.TAKEN]) == (0, 1)
-    assert links(world) == {"org_ada": own}
+    assert list_links(world) == {"org_ada": own}
     assert world.rows(Subscription) == []
 
 
@@ -136,13 +132,13 @@ def many(world: World, sandbox: Sandbox, count: int) -> None:
 def test_killed_run_resumes_from_its_page(world: World, sandbox: Sandbox) -> None:
     many(world, sandbox, 250)
     next(pages(world))
-    linked = len(links(world))
+    linked = len(list_links(world))
     assert 0 < linked < 250
     assert [each.finished_at for each in world.rows(Reconciliation)] == [None]
     [cursor] = [each.cursor for each in world.rows(Reconciliation)]
     rest = list(pages(world))
     assert len([objects for objects, _ in rest]) == 2 + 3 + 1
-    assert len(set(links(world).values())) == len(links(world)) == 250
+    assert len(set(list_links(world).values())) == len(list_links(world)) == 250
     assert len(world.rows(PlanHistory)) == 250
     [run] = world.rows(Reconciliation)
     assert (run.finished_at is not None, run.cursor != cursor, run.counts[walk.LINKED]) == (True, True, 250)
@@ -153,7 +149,7 @@ def test_other_claims_start_from_the_first_page(world: World, sandbox: Sandbox) 
     first = existing_customer(world.stripe)  # Stripe lists the newest customer first
     next(pages(world))
     adopt(world, Source(metadata_key="workspace", rows={first: {"org_first"}}))
-    assert len(links(world)) == 151
+    assert len(list_links(world)) == 151
 
 
 def test_second_run_at_the_same_time_stops(world: World, sandbox: Sandbox) -> None:
@@ -163,7 +159,7 @@ def test_second_run_at_the_same_time_stops(world: World, sandbox: Sandbox) -> No
     with pytest.raises(ReconciliationInProgress):
         next(other)
     list(one)
-    assert len(links(world)) == 150
+    assert len(list_links(world)) == 150
 
 
 def test_outage_leaves_a_run_that_resumes(world: World, sandbox: Sandbox) -> None:

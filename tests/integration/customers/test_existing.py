@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from gateway.db.models import Invoice, Organization, PaymentMethod, PlanHistory, Subscription, WebhookEvent
+from gateway.db.models import Invoice, PaymentMethod, PlanHistory, Subscription, WebhookEvent
 from gateway.services.customers.customer import ensure_customer
 from gateway.services.customers.existing import search_customer
 from gateway.services.runtime import Caller
 from tests.support.accounts import make_customer, price_id, show_in_search, subscribe
+from tests.support.existing_account import list_links
 from tests.support.wait import eventually
 from tests.support.world import World
 
@@ -29,10 +30,6 @@ def plan(world: World, organization_id: str = "org_1") -> tuple[str, int]:
     return details["plan"], details["quantity"]
 
 
-def linked(world: World) -> dict[str, str | None]:
-    return {each.id: each.stripe_customer_id for each in world.rows(Organization)}
-
-
 def test_first_request_adopts_what_stripe_has(world: World) -> None:
     lose_webhooks(world)
     customer = make_customer(world, "org_1")
@@ -40,7 +37,7 @@ def test_first_request_adopts_what_stripe_has(world: World) -> None:
     assert plan(world) == ("free", 1)  # a read never calls Stripe
     world.work()
     assert plan(world) == ("plus", 3)
-    assert linked(world) == {"org_1": customer}
+    assert list_links(world) == {"org_1": customer}
     assert [each.id for each in world.rows(Subscription)] == [made]
     assert len(world.rows(PaymentMethod)) == len(world.rows(Invoice)) == 1
     assert [each.cause for each in world.rows(PlanHistory)] == ["adopted"]
@@ -60,7 +57,7 @@ def test_reads_search_only_once(world: World) -> None:
 def test_name_of_no_organization_is_ignored(world: World, name: str) -> None:
     subscribe(world, make_customer(world, name), "plus")
     world.settle()
-    assert linked(world) == {}
+    assert list_links(world) == {}
     assert search_customer(world.gateway, "org_1") is None
 
 
@@ -68,10 +65,10 @@ def test_webhook_of_a_customer_adopts_an_unknown_organization(world: World) -> N
     customer = make_customer(world, "")
     made = subscribe(world, customer, "enterprise")
     world.settle()
-    assert linked(world) == {}
+    assert list_links(world) == {}
     world.stripe.v1.customers.update(customer, {"metadata": {"organization_id": "org_9"}})
     world.settle()
-    assert linked(world) == {"org_9": customer}
+    assert list_links(world) == {"org_9": customer}
     assert plan(world, "org_9") == ("enterprise", 1)
     assert [each.id for each in world.rows(Subscription)] == [made]
     assert [each.cause for each in world.rows(PlanHistory)] == ["adopted"]
@@ -80,22 +77,22 @@ def test_webhook_of_a_customer_adopts_an_unknown_organization(world: World) -> N
 def test_second_customer_never_takes_over(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
     world.settle()
-    first = linked(world)["org_1"]
+    first = list_links(world)["org_1"]
     second = make_customer(world, "org_1")
     subscribe(world, second, "enterprise")
     world.settle()
-    assert linked(world) == {"org_1": first}
+    assert list_links(world) == {"org_1": first}
     assert plan(world) == ("free", 1)
 
 
 def test_renaming_a_linked_customer_moves_nothing(world: World) -> None:
     world.api().ok("POST", "/subscription", plan="free")
-    customer = linked(world)["org_1"] or ""
+    customer = list_links(world)["org_1"] or ""
     world.stripe.v1.customers.update(customer, {"metadata": {"organization_id": "org_2"}})
     world.settle()
-    assert linked(world) == {"org_1": customer}
+    assert list_links(world) == {"org_1": customer}
     world.api("org_2").ok("POST", "/subscription", plan="free")
-    assert linked(world)["org_2"] not in (None, customer)
+    assert list_links(world)["org_2"] not in (None, customer)
 
 
 def test_deleted_customer_makes_no_organization(world: World) -> None:
@@ -105,7 +102,7 @@ def test_deleted_customer_makes_no_organization(world: World) -> None:
     world.stripe.v1.customers.delete(customer)
     eventually(lambda: [each.type for each in world.rows(WebhookEvent)] == ["customer.deleted"])
     world.work()
-    assert linked(world) == {}
+    assert list_links(world) == {}
 
 
 @pytest.mark.parametrize("requested", ["free", "plus"])
@@ -125,7 +122,7 @@ def test_enrolment_uses_the_customer_that_stripe_has(world: World) -> None:
     coaching: Any = world.stripe.v1.products.create({"name": "Coaching"})
     subscribe(world, customer, price=price_id(world, coaching.id))
     assert world.api().ok("POST", "/subscription", plan="free")["state"] == "applied"
-    assert linked(world) == {"org_1": customer}
+    assert list_links(world) == {"org_1": customer}
     assert len(world.stripe.v1.subscriptions.list({"customer": customer}).data) == 2
 
 
