@@ -13,6 +13,10 @@ def customer_of(world: World) -> str:
     return world.rows(Organization)[0].stripe_customer_id or ""
 
 
+def subscription_of(world: World) -> str:
+    return world.rows(Subscription)[0].id
+
+
 def attach(world: World, template: str = VISA) -> str:
     """Put a payment method on file at Stripe, without the gateway."""
     return world.stripe.v1.payment_methods.attach(template, {"customer": customer_of(world)}).id
@@ -20,7 +24,7 @@ def attach(world: World, template: str = VISA) -> str:
 
 def name_on_subscription(world: World, method: str) -> str:
     """Make the subscription name the payment method, as Checkout does. Return the subscription's id."""
-    subscription = world.rows(Subscription)[0].id
+    subscription = subscription_of(world)
     world.stripe.v1.subscriptions.update(subscription, {"default_payment_method": method})
     world.settle()
     return subscription
@@ -38,7 +42,7 @@ def default_in_list(api: ApiClient) -> list[str]:
 
 def charge_now(world: World, quantity: int) -> Any:
     """Change the quantity at Stripe, which charges it immediately. Return the payment method that paid."""
-    subscription = world.stripe.v1.subscriptions.retrieve(world.rows(Subscription)[0].id)
+    subscription = world.stripe.v1.subscriptions.retrieve(subscription_of(world))
     changed: Any = {"id": subscription["items"].data[0].id, "quantity": quantity}
     world.stripe.v1.subscriptions.update(subscription.id, {"items": [changed], "proration_behavior": "always_invoice"})
     return charged(world)

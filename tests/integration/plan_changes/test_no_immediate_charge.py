@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.db.models import PlanChange, Subscription
+from gateway.db.models import PlanChange
 from tests.support.api import ApiClient, problem_of
-from tests.support.payment_methods import attach, charged, customer_of
+from tests.support.payment_methods import attach, charged, customer_of, subscription_of
 from tests.support.plans import charge_plus
 from tests.support.world import World
 
@@ -18,10 +18,6 @@ def api(world: World, cardless: ApiClient) -> ApiClient:
     """Return a client for an organization on Free, where Plus is charged now."""
     charge_plus(world)
     return cardless
-
-
-def subscription_of(world: World) -> str:
-    return world.rows(Subscription)[0].id
 
 
 def debit(world: World, api: ApiClient) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import requests
 
-from gateway.db.models import Invoice, PaymentMethod, Subscription
+from gateway.db.models import Invoice, PaymentMethod
 from gateway.sandbox import Sandbox
 from gateway.services.reconciliation import drift
 from tests.support.accounts import subscribe
 from tests.support.clock import DAY, StripeTime
-from tests.support.payment_methods import attach, customer_of, shown
+from tests.support.payment_methods import attach, customer_of, shown, subscription_of
 from tests.support.plans import on_plus
 from tests.support.reconciliation import drop_webhooks
 from tests.support.saved_state import set_up_once
@@ -41,10 +41,6 @@ def plus(world: World, stripe_time: StripeTime) -> World:
 def update(world: World, **params: Any) -> None:
     """Update the subscription at Stripe, without the gateway."""
     world.stripe.v1.subscriptions.update(subscription_of(world), params)  # type: ignore[arg-type]  # plain parameters
-
-
-def subscription_of(world: World) -> str:
-    return world.rows(Subscription)[0].id
 
 
 def coupon(world: World, percent: int) -> str:
