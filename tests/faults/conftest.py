@@ -113,3 +113,11 @@ def running(shared: Deployment) -> Iterator[Deployment]:
     """Return the shared deployment and remove the test's sandbox faults afterwards."""
     yield shared
     shared.end_faults()
+
+
+@pytest.fixture
+def no_traceback(running: Deployment) -> Iterator[None]:
+    """Fail if anything that a test sends leaves a traceback in a log."""
+    before = len(running.said())
+    yield
+    assert "Traceback" not in running.said()[before:]

@@ -7,6 +7,7 @@ import orjson
 import psycopg
 
 from gateway.services.webhooks.inbox import COLUMNS, build_row
+from gateway.services.webhooks.wakeup import defer_drain
 from tests.support import bulk_events
 from tests.support.deployment import Deployment
 from tests.support.processes import Process
@@ -74,6 +75,16 @@ def freeze_in_mid_drain(stage: Deployment, worker: Process) -> None:
         if locked(stage) > 0:
             return
         worker.send(signal.SIGCONT)
+
+
+def kill_in_mid_drain(stage: Deployment) -> None:
+    """Start a worker and kill it in the middle of a drain. Return when PostgreSQL has released its locks."""
+    worker = stage.work()
+    defer_drain(stage.gateway.database)
+    freeze_in_mid_drain(stage, worker)
+    worker.kill()
+    eventually(lambda: locked(stage) == 0)
+    assert pending(stage) > 0, "the drain ended too early"
 
 
 def acknowledged_but_lost(stage: Deployment, acknowledged: set[str]) -> set[str]:

@@ -10,9 +10,8 @@ from tests.faults.burst import CONNECTIONS, Burst
 from tests.faults.merged import (
     acknowledged_but_lost,
     assert_merged_once,
-    freeze_in_mid_drain,
     half_done,
-    locked,
+    kill_in_mid_drain,
     one_event_each,
     pending,
     store,
@@ -70,12 +69,7 @@ def test_worker_killed_in_mid_drain_leaves_no_event_half_done(own: Deployment) -
     deliveries = one_event_each(own, 3000)
     store(own, deliveries)
     for _ in range(3):
-        worker = own.work()
-        defer_drain(own.gateway.database)
-        freeze_in_mid_drain(own, worker)
-        worker.kill()
-        eventually(lambda: locked(own) == 0)
-        assert pending(own) > 0, "the drain ended too early"
+        kill_in_mid_drain(own)
         assert half_done(own) == 0
     own.work()
     defer_drain(own.gateway.database)

@@ -2,7 +2,6 @@
 
 import re
 import socket
-from collections.abc import Iterator
 
 import pytest
 
@@ -32,14 +31,7 @@ MALFORMED_CHUNKS = {
     "a bare line feed": b"2\n{}\n0\n\n" + b"x" * 9_000,
     "a forbidden trailer": b"2\r\n{}\r\n0\r\nAuthorization: x\r\n\r\n",
 }
-
-
-@pytest.fixture(autouse=True)
-def no_traceback(running: Deployment) -> Iterator[None]:
-    """Fail if a request ends in a traceback in the log."""
-    before = len(running.said())
-    yield
-    assert "Traceback" not in running.said()[before:]
+pytestmark = pytest.mark.usefixtures("no_traceback")
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.db import jobs
 from gateway.services.webhooks.wakeup import defer_drain
-from tests.faults.merged import freeze_in_mid_drain, locked, one_event_each, pending, store
+from tests.faults.merged import kill_in_mid_drain, one_event_each, pending, store
 from tests.support import bulk_events
 from tests.support.deployment import Deployment
 from tests.support.notified import NotifiedSystem, make_due, notified_system, write_receivers
@@ -28,15 +28,6 @@ def konnect(own: Deployment) -> Iterator[NotifiedSystem]:
         file = write_receivers(own.logs / "receivers.toml", konnect=found.url)
         own.environment["GATEWAY_RECEIVERS"] = str(file)
         yield found
-
-
-def kill_in_mid_drain(stage: Deployment) -> None:
-    worker = stage.work()
-    defer_drain(stage.gateway.database)
-    freeze_in_mid_drain(stage, worker)
-    worker.kill()
-    eventually(lambda: locked(stage) == 0)
-    assert pending(stage) > 0, "the drain ended too early"
 
 
 def kill_in_mid_delivery(stage: Deployment, konnect: NotifiedSystem) -> None:
