@@ -76,9 +76,19 @@ def postgres(directory: Path) -> Iterator[Crashing]:
 
 
 @pytest.fixture
-def own(new_database: NewDatabase, server: str, directory: Path) -> Iterator[Deployment]:
+def catalog() -> Path | None:
+    """Return None for the usual catalogue. A module with another one has a fixture of this name."""
+    return None
+
+
+@pytest.fixture
+def own(new_database: NewDatabase, server: str, directory: Path, catalog: Path | None) -> Iterator[Deployment]:
     """Set up a deployment for one test. The test starts its processes."""
-    with new_database(server) as url, TemporaryDirectory(dir=directory) as logs, deployed(url, Path(logs)) as set_up:
+    with (
+        new_database(server) as url,
+        TemporaryDirectory(dir=directory) as logs,
+        deployed(url, Path(logs), catalog) as set_up,
+    ):
         yield set_up
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import orjson
 import psycopg
@@ -11,9 +10,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from stripe import Event
 
-from tests.faults.conftest import NewDatabase
 from tests.support.catalogs import write_catalog
-from tests.support.deployment import Deployment, deployed
+from tests.support.deployment import Deployment
 from tests.support.wait import eventually
 
 CHANGES = "SELECT id, organization_id, state, to_plan, quantity FROM plan_changes"
@@ -22,12 +20,8 @@ TRIALS = "SELECT organization_id, reason, change_id FROM trials"
 
 
 @pytest.fixture
-def own(new_database: NewDatabase, server: str, directory: Path) -> Iterator[Deployment]:
-    """Set up a deployment whose catalogue has a trial."""
-    with new_database(server) as url, TemporaryDirectory(dir=directory) as path:
-        catalog = write_catalog(Path(path) / "catalog.toml", trial_days=30)
-        with deployed(url, Path(path), catalog) as set_up:
-            yield set_up
+def catalog(tmp_path: Path) -> Path:
+    return write_catalog(tmp_path / "catalog.toml", trial_days=30)
 
 
 @contextmanager

@@ -1,28 +1,21 @@
 """A process dies while a trial begins or gets longer. The organization gets exactly one trial, of the right length."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 import requests
 
 from gateway.failpoints import KILLED, Failpoint
 from tests.faults.changes import await_end, let_a_minute_pass, start_again
-from tests.faults.conftest import NewDatabase
 from tests.support.catalogs import write_catalog
-from tests.support.deployment import Deployment, deployed
+from tests.support.deployment import Deployment
 from tests.support.wait import eventually
 
 
 @pytest.fixture
-def own(new_database: NewDatabase, server: str, directory: Path) -> Iterator[Deployment]:
-    """Set up a deployment whose catalogue has a trial."""
-    with new_database(server) as url, TemporaryDirectory(dir=directory) as path:
-        catalog = write_catalog(Path(path) / "catalog.toml", trial_days=30)
-        with deployed(url, Path(path), catalog) as set_up:
-            yield set_up
+def catalog(tmp_path: Path) -> Path:
+    return write_catalog(tmp_path / "catalog.toml", trial_days=30)
 
 
 @pytest.mark.long
