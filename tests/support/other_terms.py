@@ -5,6 +5,7 @@ from typing import Any
 from stripe import Subscription
 
 from tests.support.json_types import Json
+from tests.support.payment_methods import customer_of
 from tests.support.world import World
 
 
@@ -42,6 +43,11 @@ def leave_at_stripe(world: World) -> None:
 def at_stripe(world: World) -> Subscription:
     """Retrieve the organization's subscription from Stripe."""
     return world.stripe.v1.subscriptions.retrieve(world.plan_row().subscription_id or "")
+
+
+def newest_at_stripe(world: World) -> Subscription:
+    """Return the organization's newest subscription, after Stripe has done what is due."""
+    return world.stripe.v1.subscriptions.list({"customer": customer_of(world), "status": "all"}).data[0]
 
 
 def held_at_stripe(world: World) -> list[tuple[str | None, int | None]]:

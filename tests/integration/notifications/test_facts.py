@@ -20,21 +20,17 @@ from tests.support.counted_statements import counted
 from tests.support.existing_account import existing_customer
 from tests.support.json_types import Json
 from tests.support.notified import NotifiedSystem, notify
+from tests.support.other_terms import newest_at_stripe
 from tests.support.payment_methods import attach, customer_of
 from tests.support.reconciliation import walk_gap
 from tests.support.world import World
 
 
-def at_stripe(world: World) -> Any:
-    """Return the organization's newest subscription, after Stripe has done what is due."""
-    return world.stripe.v1.subscriptions.list({"customer": customer_of(world), "status": "all"}).data[0]
-
-
 def go_on(world: World, stripe_time: StripeTime, *, days: float) -> None:
     """Let time pass at Stripe, until so many days after the end of the present period."""
-    [item] = at_stripe(world)["items"].data
+    [item] = newest_at_stripe(world)["items"].data
     stripe_time.ahead = item.current_period_end + days * DAY - time.time()
-    at_stripe(world)
+    newest_at_stripe(world)
     world.settle()
 
 
@@ -82,7 +78,7 @@ def test_end_of_a_trial_is_told_three_days_before(
     if lost:
         world.fault("webhook_dropped", event="customer.subscription.trial_will_end")
         stripe_time.ahead += 0.2 * DAY
-        at_stripe(world)
+        newest_at_stripe(world)
         assert "trial.will_end" not in told(world, konnect)
         walk_gap(world)
         world.work()
@@ -176,7 +172,7 @@ def test_notification_is_part_of_the_merges_one_insert(
     api.ok("PATCH", "/subscription", plan="plus")
     world.settle()
     told(world, konnect)
-    subscription = at_stripe(world)
+    subscription = newest_at_stripe(world)
     items: Any = [{"id": subscription["items"].data[0].id, "quantity": 3}]
     world.stripe.v1.subscriptions.update(subscription.id, {"items": items})
     world.await_deliveries()

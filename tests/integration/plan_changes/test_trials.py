@@ -16,7 +16,8 @@ from tests.support.accounts import make_customer, show_in_search
 from tests.support.api import ApiClient
 from tests.support.catalogs import write_catalog
 from tests.support.clock import DAY, StripeTime
-from tests.support.payment_methods import attach, customer_of
+from tests.support.other_terms import newest_at_stripe
+from tests.support.payment_methods import attach
 from tests.support.reconciliation import walk_gap
 from tests.support.world import CALLER, World
 
@@ -28,18 +29,15 @@ def catalog_file(tmp_path: Path) -> Path:
     return write_catalog(tmp_path / "catalog.toml", trial_days=30)
 
 
-def at_stripe(world: World) -> Any:
-    """Return the organization's newest subscription as Stripe has it now."""
-    return world.stripe.v1.subscriptions.list({"customer": customer_of(world), "status": "all"}).data[0]
-
-
 def test_enrolment_without_a_plan_starts_the_trial(world: World) -> None:
     change = world.api().ok("POST", "/subscription")
     details = change["subscription"]
     assert (change["state"], details["plan"], details["status"]) == ("applied", "plus", "trialing")
     assert (details["trial"]["days_left"], details["trial"]["converts"]) == (30, False)
     assert "start_trial" not in details["actions"]
-    assert at_stripe(world).trial_settings.end_behavior.missing_payment_method == "cancel"
+    settings = newest_at_stripe(world).trial_settings
+    assert settings is not None
+    assert settings.end_behavior.missing_payment_method == "cancel"
 
 
 def test_floor_plan_keeps_the_trial_for_later(world: World) -> None:
@@ -65,7 +63,7 @@ def test_trial_ends_on_the_floor_plan_after_a_week_offline(
 ) -> None:
     world.fault("webhook_dropped", times=1000)
     stripe_time.ahead = 37 * DAY
-    assert at_stripe(world).status == "canceled"
+    assert newest_at_stripe(world).status == "canceled"
     walk_gap(world)
     world.work()
     details = trial.ok("GET", "/subscription")
@@ -90,7 +88,7 @@ def test_first_card_converts_the_trial(world: World, stripe_time: StripeTime, at
     assert api.ok("GET", "/subscription")["trial"]["converts"]
     quote = api.ok("POST", "/subscription/preview", plan="plus")
     stripe_time.ahead = 31 * DAY
-    assert at_stripe(world).status == "active"
+    assert newest_at_stripe(world).status == "active"
     world.settle()
     details = api.ok("GET", "/subscription")
     assert (details["plan"], details["trial"]) == ("plus", None)
@@ -114,7 +112,7 @@ def test_only_a_trial_that_converts_shows_the_next_charges(world: World, trial: 
     trial.add_card(world.stripe)
     world.settle()
     assert shown() == (True, True, True)
-    world.stripe.v1.subscriptions.update(at_stripe(world).id, {"cancel_at_period_end": True})
+    world.stripe.v1.subscriptions.update(newest_at_stripe(world).id, {"cancel_at_period_end": True})
     world.settle()
     assert shown() == (False, False, False)
 
@@ -124,7 +122,7 @@ def test_cancelled_trial_leaves_free_in_place(world: World, trial: ApiClient, st
     details = trial.ok("DELETE", f"/subscription?quote={quote['token']}")["subscription"]
     assert (details["plan"], details["status"], details["trial"]) == ("free", "active", None)
     stripe_time.ahead = 40 * DAY
-    assert at_stripe(world).status == "active"
+    assert newest_at_stripe(world).status == "active"
     world.settle()
     assert world.plan_row().status == "active"
     assert len(world.rows(Subscription)) == 1
@@ -136,7 +134,7 @@ def test_change_within_a_trial_keeps_its_end(world: World, trial: ApiClient) -> 
     assert (more["quantity"], more["trial"]["ends_at"]) == (3, ends_at)
     assert trial.ok("POST", "/subscription/preview", quantity=4)["amount_due_on_billing_date"] == 100000
     later = int(datetime.fromisoformat(ends_at).timestamp()) + 7 * DAY
-    world.stripe.v1.subscriptions.update(at_stripe(world).id, {"trial_end": later})
+    world.stripe.v1.subscriptions.update(newest_at_stripe(world).id, {"trial_end": later})
     world.settle()
     assert trial.ok("GET", "/subscription")["trial"]["days_left"] == 37
 
@@ -147,7 +145,7 @@ def test_trial_that_stripe_refuses_stays_available(world: World) -> None:
     world.settle()
     world.fault("webhook_dropped", times=1000)
     params: Any = {"collection_method": "send_invoice", "days_until_due": 30}
-    world.stripe.v1.subscriptions.update(at_stripe(world).id, params)
+    world.stripe.v1.subscriptions.update(newest_at_stripe(world).id, params)
     assert api.problem("PATCH", "/subscription", trial=True) == (502, "stripe_rejected")
     assert world.rows(Trial) == []
     world.work()  # the mirror learns that the invoices are sent
@@ -165,7 +163,7 @@ def test_trial_from_the_dashboard_is_the_only_one(world: World) -> None:
     api = world.api()
     api.ok("POST", "/subscription", plan="free")
     params: Any = {"trial_end": int(datetime.now(UTC).timestamp()) + DAY, "proration_behavior": "none"}
-    world.stripe.v1.subscriptions.update(at_stripe(world).id, params)
+    world.stripe.v1.subscriptions.update(newest_at_stripe(world).id, params)
     world.settle()
     assert [each.reason for each in world.rows(Trial)] == ["at_stripe"]
     assert api.problem("PATCH", "/subscription", trial=True) == UNAVAILABLE
@@ -178,5 +176,5 @@ def test_repeated_call_begins_the_same_trial(world: World) -> None:
     frozen: Any = first.perform(world.gateway.stripe).data  # the process dies before it merges the answer
     later = replace(world.gateway, clock=lambda: datetime.now(UTC) + timedelta(hours=1))
     run_change(later, first.change_id)  # Stripe refuses other parameters under the same key
-    assert (at_stripe(world).trial_end, world.plan_row().status) == (frozen["trial_end"], "trialing")
+    assert (newest_at_stripe(world).trial_end, world.plan_row().status) == (frozen["trial_end"], "trialing")
     assert [each.state for each in world.rows(PlanChange)][-1] == "applied"
