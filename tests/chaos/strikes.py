@@ -10,18 +10,17 @@ from pathlib import Path
 import psutil
 import psycopg
 import requests
-from psycopg.sql import SQL, Identifier
 
 from tests.chaos.stage import Stage
 from tests.support.hosts import FAR, PORT, cut, linked, reachable, standby
 from tests.support.pgbouncer import IGNORES_SETTINGS, pgbouncer
+from tests.support.postgres import END_LISTENER, refused_connections
 from tests.support.wait import eventually
 
 END_ALL = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 """
-END_LISTENER = END_ALL + " AND state = 'idle' AND (query LIKE 'LISTEN%%' OR query = 'SELECT 1')"
 # Sessions that have locked organizations and get no statement. FOR UPDATE locks the table in this mode too.
 HOLDING = """
     SELECT count(*) FROM pg_stat_activity JOIN pg_locks USING (pid)
@@ -48,14 +47,8 @@ def session(stage: Stage, database: str = DATABASE) -> Iterator[psycopg.Connecti
 @contextmanager
 def exhausted_connections(stage: Stage) -> Iterator[None]:
     """Refuse new connections, and end the one that listens."""
-    allow = SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
-    with session(stage, "postgres") as admin:
-        admin.execute(allow.format(Identifier(DATABASE), SQL("false")))
-        try:
-            admin.execute(END_LISTENER, [DATABASE])
-            yield
-        finally:
-            admin.execute(allow.format(Identifier(DATABASE), SQL("true")))
+    with session(stage, "postgres") as admin, refused_connections(admin, DATABASE, END_LISTENER):
+        yield
 
 
 @contextmanager

@@ -6,17 +6,13 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.sql import SQL, Identifier
 
 from tests.faults.burst import Burst
 from tests.faults.merged import assert_merged_once, one_event_each, pending
 from tests.support.deployment import Deployment
+from tests.support.postgres import END_LISTENER, refused_connections
 from tests.support.wait import eventually
 
-END_LISTENER = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = %s AND state = 'idle' AND (query LIKE 'LISTEN%%' OR query = 'SELECT 1')
-"""
 WORKERS = "SELECT coalesce(max(id), 0) FROM procrastinate_workers"
 FAILED = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed'"
 
@@ -24,14 +20,8 @@ FAILED = "SELECT count(*) FROM procrastinate_jobs WHERE status = 'failed'"
 @contextmanager
 def without_new_connections(server: str, database: str) -> Iterator[None]:
     """End the worker's connection that listens, and refuse new ones for the length of the block."""
-    allow = SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(allow.format(Identifier(database), SQL("false")))
-        try:
-            connection.execute(END_LISTENER, [database])
-            yield
-        finally:
-            connection.execute(allow.format(Identifier(database), SQL("true")))
+    with psycopg.connect(server, autocommit=True) as admin, refused_connections(admin, database, END_LISTENER):
+        yield
 
 
 def reach_load(burst: Burst) -> None:

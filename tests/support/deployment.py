@@ -16,7 +16,6 @@ import psycopg
 import requests
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
-from psycopg.sql import SQL, Identifier
 from stripe import StripeClient
 
 from gateway.app import build_gateway
@@ -34,6 +33,7 @@ from tests.support.catalogs import write_catalog
 from tests.support.faults import SandboxFaults
 from tests.support.json_types import Json
 from tests.support.leaks import find_leaks
+from tests.support.postgres import refused_connections
 from tests.support.processes import Process, await_port, free_port, running_gateway, settings
 from tests.support.wait import eventually
 
@@ -174,14 +174,11 @@ class Deployment(SandboxFaults):
         """
         url = self.environment["GATEWAY_DATABASE_URL"]
         name = str(conninfo_to_dict(url)["dbname"])
-        allow = SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
-        with psycopg.connect(url, dbname="postgres", autocommit=True) as connection:
-            connection.execute(allow.format(Identifier(name), SQL("false")))
-            try:
-                connection.execute(END_SESSIONS, [name])
-                yield
-            finally:
-                connection.execute(allow.format(Identifier(name), SQL("true")))
+        with (
+            psycopg.connect(url, dbname="postgres", autocommit=True) as admin,
+            refused_connections(admin, name, END_SESSIONS),
+        ):
+            yield
 
     def refresh(self, kind: str, stripe_id: str) -> None:
         """Enqueue the job that retrieves an object from Stripe."""

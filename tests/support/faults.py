@@ -1,4 +1,4 @@
-"""Faults of the sandbox, and what a test does there before a request is handled."""
+"""Faults of the sandbox, and a test's actions before the sandbox handles a request."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

