@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -185,7 +186,7 @@ def test_accepted_delivery_ends_the_report_of_refused_ones(healthy: World) -> No
 
 
 def test_full_disk_and_keys_of_two_modes_are_reported(healthy: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "measure_free_disk", lambda: 0.01)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1, total=100))
     config = replace(healthy.gateway.config, stripe_publishable_key="pk_live_1")
     gateway = replace(healthy.gateway, config=config)
     disk, modes = wrong(gateway)
