@@ -36,6 +36,7 @@ from gateway.services.reconciliation.differences import Cause, Difference, Resol
 from gateway.services.reconciliation.drift_phases import FindUnseen, Page, Phase
 from gateway.services.reconciliation.progress import Progress
 from gateway.services.runtime import Gateway
+from gateway.stripe_api.client import is_key_refused
 from gateway.stripe_api.snapshots import UnreadableObject
 
 KIND = progress.DRIFT
@@ -177,7 +178,8 @@ def heal(gateway: Gateway, difference: Difference) -> Difference:
     """Refresh the object from Stripe and return the difference with its resolution.
 
     If the merge queued another refresh, ``refresh.run_refresh_job`` continues, and the difference is left to it. Raise
-    StripeUnavailable. The cursor then stays, and the next walk compares the page again.
+    StripeUnavailable, or StripeRejected if Stripe refuses the key. The cursor then stays, and the next walk compares
+    the page again.
     """
     try:
         if difference.cause is Cause.UNLINKED_CUSTOMER:
@@ -185,7 +187,9 @@ def heal(gateway: Gateway, difference: Difference) -> Difference:
         outcome = refresh(gateway, difference.kind, difference.stripe_id)
     except UnreadableObject:
         return replace(difference, cause=Cause.UNREADABLE)
-    except StripeRejected:
+    except StripeRejected as error:
+        if is_key_refused(error):  # then Stripe refuses all objects
+            raise
         log.exception("drift_not_healed", stripe_id=difference.stripe_id)
         return difference
     if outcome is None:
