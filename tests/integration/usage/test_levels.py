@@ -240,3 +240,10 @@ def test_level_raises_a_plan_whose_sent_invoice_is_not_due(world: World, stripe_
     assert world.stripe.v1.invoices.retrieve(invoice).status == "open"
     report(world, 5)
     assert (follow(world), waits(world)) == (5, False)
+
+
+def test_level_above_the_limit_of_the_plan_lowers_what_sales_sold(world: World) -> None:
+    subscribe(world, make_customer(world, "org_1"), quantity=150)
+    world.settle()
+    report(world, 140)
+    assert (follow(world), waits(world)) == (140, False)
