@@ -112,9 +112,9 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     if request.next_invoice <= now:
         raise PeriodOver("The billing period is ending. Please try again.")
     immediate = preview_immediate_invoice(gateway, request) if request.charge_now else None
-    if request.restarts and immediate is not None:
-        request = replace(request, proration_date=read_proration_date(immediate) or request.proration_date)
     next_invoice = preview_next_invoice(gateway, request)
+    if request.restarts and (shown := immediate or next_invoice) is not None:
+        request = replace(request, proration_date=read_proration_date(shown) or request.proration_date)
     next_lines = select_remaining_lines(next_invoice, immediate)
     own_lines = [*list_lines(immediate), *next_lines]
     prorations = [line for line in own_lines if request.makes(parse_line(line))]

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from sqlalchemy.orm import Session
 
-from gateway.catalog import Catalog
+from gateway.catalog import Catalog, CatalogPlan
 from gateway.db.models import UNPAID, PaymentMethod, Subscription
 from gateway.db.prepared import Row
 from gateway.services.plan_table.derive import PlanState, never_enrolled
@@ -147,6 +147,10 @@ class BillingState:
         """Return the state for a change that moves the subscription to ``interval``, or None for one that does not."""
         return replace(self, contract=self.contract.with_interval(interval))
 
+    def with_target(self, plan: CatalogPlan) -> Self:
+        """Return the state for a change to ``plan``, whose contract says whether it moves to another interval."""
+        return replace(self, contract=self.contract.with_target(plan))
+
     def default_quantity(self, plan: str) -> int:
         """Return the quantity of a change that names none: the present one if the plan stays, else 1."""
         return max(self.plan_state.quantity, 1) if plan == self.plan_state.requested_plan else 1
@@ -191,8 +195,8 @@ def build_billing_state(
         unsettled_invoices=tuple(UnsettledInvoice(*each) for each in found.unsettled or ()),
         has_paid=found.has_paid,
         prices=found.prices or {},
-        contract=Contract.of(subscription, base_item)
-        if subscription is not None and base_item is not None
+        contract=Contract.of(catalog, plan, subscription, base_item)
+        if plan is not None and subscription is not None and base_item is not None
         else Contract.of_enrolment(catalog, found.currency, wanted_currencies),
         metered_items=frozenset(
             item["id"] for item in items if item.get("metered") and plans.of_product.get(item["product_id"]) == plan

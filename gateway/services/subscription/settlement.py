@@ -24,11 +24,12 @@ def restarts_periods(billing: BillingState) -> bool:
 def choose_charge(catalog: Catalog, billing: BillingState, source: str, target: CatalogPlan) -> Charge:
     """Return when Stripe settles a change. The paid plan decides, even if it is left for the floor plan.
 
-    A change at a yearly price is settled now if Stripe can charge it, and a move to another interval in any case.
+    A change at a yearly price is settled now if Stripe can charge it, and a move to another interval in any case. A
+    month that begins on the floor plan is the exception, because nothing is charged at sign-up.
     """
-    if restarts_periods(billing):
-        return "now"
     is_yearly = billing.contract.interval == "year" and not is_trialing(billing.subscription)
+    if restarts_periods(billing) and (is_yearly or source != catalog.floor.key):
+        return "now"
     if is_yearly and billing.find_immediate_charge_obstacle() is None:
         return "now"
     left = catalog.find(source) if target.is_floor else None
