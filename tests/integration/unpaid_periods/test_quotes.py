@@ -1,5 +1,7 @@
 """The quote of a change in an unpaid period states the credit and the remaining debt."""
 
+from collections.abc import Callable
+
 import pytest
 
 from gateway.db import jobs
@@ -81,3 +83,16 @@ def test_quote_is_stale_once_another_part_of_the_debt_is_credited(debtor: Debtor
     debtor.world.stripe.v1.credit_notes.create({"invoice": debtor.renewal, "amount": 100})
     debtor.world.settle()
     assert debtor.api.problem("PATCH", "/subscription", quote=token) == (409, "quote_stale")
+
+
+def test_credit_of_a_paid_period_outlasts_a_scheduled_end(renew: Callable[..., Debtor]) -> None:
+    debtor = renew(card="pm_card_visa", days=1, status="active")
+    debtor.world.stripe.v1.subscriptions.update(debtor.subscription, {"cancel_at_period_end": True})
+    debtor.world.settle()
+    quote = debtor.api.ok("POST", "/subscription/preview", plan="free")
+    debtor.api.ok("PATCH", "/subscription", quote=quote["token"])
+    debtor.world.settle()
+    debtor.wait_for_renewal()
+    debtor.wait(days=0.1)
+    assert quote["credit"] > 0
+    assert (debtor.balance(), debtor.api.ok("GET", "/subscription")["status"]) == (-quote["credit"], "active")
