@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.catalog import Catalog, CatalogPlan, Charge
 from gateway.db.models import Subscription
 from gateway.services.subscription.billing_state import BillingState
+from gateway.services.subscription.terms import find_next_invoice_date, find_scheduled_end
 from gateway.services.subscription.trials import is_trialing
 
 if TYPE_CHECKING:
@@ -43,11 +44,22 @@ def choose_settlement(
 
     If Stripe invoiced it now, it would move the credit for the unpaid time to the customer's balance. A later declined
     payment could then discard the item that charges the credit back, but not the credit.
+
+    A reduction before a scheduled end is settled now. Stripe would write its credit off with the final invoice.
     """
-    reduces = target.is_floor or (target.key == source and quantity < billing.plan_state.quantity)
-    if reduces and billing.unsettled_renewals and not billing.contract.moves:
+    is_smaller = target.key == source and quantity < billing.plan_state.quantity and not billing.contract.moves
+    if (target.is_floor or is_smaller) and billing.unsettled_renewals:
         return "on_billing_date"
+    if is_smaller and ends_with_period(billing.subscription):
+        return "now"
     return choose_charge(catalog, billing, source, target)
+
+
+def ends_with_period(subscription: Subscription | None) -> bool:
+    """Return whether the next invoice of a subscription is its last one. A trial has charged nothing to credit."""
+    if subscription is None or is_trialing(subscription) or (end := find_scheduled_end(subscription)) is None:
+        return False
+    return end <= find_next_invoice_date(subscription.items)
 
 
 MONTHLY: "SubscriptionUpdateParams" = {"pending_invoice_item_interval": {"interval": "month"}}
