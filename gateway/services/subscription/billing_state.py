@@ -31,8 +31,8 @@ class UnsettledInvoice:
     subscription_id: str | None
     status: str
     amount_remaining: int
-    is_awaited: bool = False
-    """Whether a payment is in progress, such as a bank debit, or Stripe sent the invoice and it is not due yet."""
+    is_undue: bool = False
+    """Whether nothing is due now: a payment is in progress, a sent invoice is not due yet, or sales forgave it."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class BillingState:
     @property
     def due_invoices(self) -> list[UnsettledInvoice]:
         """Return the open or written-off invoices that should have been paid by now."""
-        return [each for each in self.unsettled_invoices if each.status in UNPAID and not each.is_awaited]
+        return [each for each in self.unsettled_invoices if each.status in UNPAID and not each.is_undue]
 
     @property
     def is_paid_up(self) -> bool:

@@ -64,6 +64,19 @@ def test_debts_are_looked_up_until_one_is_still_unpaid(
     assert paths == [f"/v1/invoices/{each}" for each in ([debtor.renewal, first] if is_paid else [debtor.renewal])]
 
 
+def test_forgiven_invoice_blocks_no_increase(renew: Renew) -> None:
+    debtor = renew(card="pm_card_visa", days=1, status="active")
+    v1 = debtor.world.stripe.v1
+    v1.subscriptions.update(debtor.subscription, {"pause_collection": {"behavior": "mark_uncollectible"}})
+    debtor.wait_for_renewal()
+    debtor.wait(days=0.1)
+    forgiven = v1.invoices.retrieve(str(v1.subscriptions.retrieve(debtor.subscription).latest_invoice))
+    assert (forgiven.status, forgiven.attempted) == ("uncollectible", False)
+    details = debtor.api.ok("GET", "/subscription")
+    assert (details["standing"], details["payment_problem"]) == ("good", None)
+    assert debtor.api.ok("PATCH", "/subscription", quantity=4)["state"] == "applied"
+
+
 def decline_change(debtor: Debtor) -> str:
     """Let the dashboard add units that the card cannot pay, and return the unpaid invoice."""
     debtor.set_after_retries("past_due")
