@@ -173,10 +173,11 @@ def charge_now(world: World) -> World:
 
 def test_refused_reduction_is_not_counted(world: World, plus: ApiClient) -> None:
     plus.ok("PATCH", "/subscription", quantity=8)
-    plans = (replace(each, max_quantity=3) if each.key == "plus" else each for each in world.gateway.catalog.plans)
-    smaller = replace(world.gateway, catalog=replace(world.gateway.catalog, plans=tuple(plans)))
+    schedules = world.stripe.v1.subscription_schedules  # only sales changes what a schedule controls
+    schedules.create({"from_subscription": world.plan_row().subscription_id or ""})
+    world.settle()
     report(world, 6)
-    assert (follow(replace(world, gateway=smaller), hours=1), obstacle(world)) == (8, None)
+    assert (follow(world, hours=1), obstacle(world)) == (8, None)
 
 
 def test_quote_holds_while_a_level_waits_for_something_else(world: World, plus: ApiClient) -> None:
