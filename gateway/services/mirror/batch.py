@@ -35,6 +35,7 @@ from gateway.stripe_api.snapshots import (
     Reference,
     Seen,
     Snapshot,
+    Source,
     SubscriptionSnapshot,
     UpcomingInvoiceSnapshot,
 )
@@ -223,11 +224,13 @@ class Batch:
         return OUTCOME_OF_VERDICT[verdict]
 
     def look_up_undecided_invoices(self) -> None:
-        """Refresh the unpaid invoices for which only a lookup shows whether a payment is in progress."""
+        """Refresh the unpaid invoices that only a lookup decides. Repeat one that decided nothing after a pause."""
         plans = self.build_plans()
         for each in self.affected:
-            undecided = writer.find_undecided_invoices(self.organization_rows[each], plans)
-            self.to_refresh.update((InvoiceSnapshot.kind, invoice_id) for invoice_id in undecided)
+            for invoice_id in writer.find_undecided_invoices(self.organization_rows[each], plans):
+                row = self.rows.get((InvoiceSnapshot.kind, invoice_id))
+                was_refreshed = row is not None and row.source == Source.REFRESH
+                (self.to_refresh_again if was_refreshed else self.to_refresh).add((InvoiceSnapshot.kind, invoice_id))
 
     def find_row(self, kind: str, stripe_id: str) -> Mirrored | None:
         """Return the row that already mirrors an object, or None."""

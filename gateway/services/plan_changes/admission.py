@@ -82,6 +82,7 @@ def admit(session: Session, gateway: Gateway, caller: Caller, command: ChangeCom
     trial_plan = choose_trial(gateway.catalog, billing, command, terms)
     plan = trial_plan.key if trial_plan is not None else command.plan or (terms.plan if terms is not None else None)
     target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
+    billing = billing.with_target(target)
     quantity = command.quantity or (terms.quantity if terms is not None else None)
     if quantity is None or (terms is None and caller.actor != USAGE):
         quantity = choose_quantity(gateway.catalog, billing, target, quantity)

@@ -52,7 +52,7 @@ def add_up(gateway: Gateway, customer_id: str, change: PlanChange) -> tuple[int,
 
     These are the prorations that begin in the change's second, and what it charged back for unpaid time. If the change
     restarted the periods, the debits begin in the second in which Stripe made it. A later change may have made such
-    items too, so only those count that are on an invoice of this change.
+    items too. So only those count that are on an invoice of this change, and of pending ones, the earliest.
     """
     since = to_unix(change.created_at - CLOCKS_APART)
     with stripe_call():
@@ -61,9 +61,14 @@ def add_up(gateway: Gateway, customer_id: str, change: PlanChange) -> tuple[int,
         ids = sorted({str(item.invoice) for item in found if item.invoice is not None})
         invoices = [gateway.stripe.v1.invoices.retrieve(each) for each in ids]
     # If the change's call was repeated under another key, Stripe has voided the invoice of the first one.
+    is_invoiced = restarts(change) and change.steps[UPDATE]["proration_behavior"] == "always_invoice"
     own = [each for each in invoices if each.status != "void" and (not restarts(change) or names_change(each, change))]
-    counted = {each.id for each in own} | (set() if restarts(change) else {None})
-    return sum(each.amount for each in found if each.invoice in counted), sum(each.amount_due for each in own)
+    counted = {each.id for each in own} | (set() if is_invoiced else {None})
+    made = [each for each in found if each.invoice in counted]
+    if restarts(change) and not is_invoiced:
+        begins = min((each.period.start for each in made if each.proration and each.amount > 0), default=None)
+        made = [each for each in made if not each.proration or each.period.start == begins]
+    return sum(each.amount for each in made), sum(each.amount_due for each in own)
 
 
 def restarts(change: PlanChange) -> bool:

@@ -96,7 +96,8 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
     if subscription is None and CREATE not in change.steps:
         change.steps = {**change.steps, CREATE: build_creation(session, catalog, change, billing)}
     elif subscription is not None and UPDATE not in change.steps:
-        target, moved = catalog.get(change.to_plan), billing.with_interval(change.interval)
+        target = catalog.get(change.to_plan)
+        moved = billing.with_interval(change.interval).with_target(target)
         transition = policy.check_change(catalog, billing.plan_state, target, change.quantity, moved.contract)
         buys = policy.Need.CARD in transition.needs
         update = build_update(catalog, change, moved, buys=buys)

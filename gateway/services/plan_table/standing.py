@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from gateway.db.models import UNPAID, Invoice, Subscription
+from gateway.stripe_api.snapshots import Source
 
 NO_SUBSCRIPTION = "none"
 GOOD, GRACE, SUSPENDED = "good", "grace", "suspended"
@@ -26,7 +27,7 @@ class Debt(StrEnum):
     RETRIED = "retried"
     """It was tried, and Stripe will try it again."""
     NOT_KNOWN = "not_known"
-    """It was tried, and no attempt is planned. A lookup must show whether a payment is in progress."""
+    """A lookup must show whether a payment is in progress, or whether Stripe has voided the invoice."""
     GIVEN_UP = "given_up"
     """It was tried, and Stripe will not try it again. Or somebody wrote it off after that."""
     SENT = "sent"
@@ -117,20 +118,16 @@ def find_debts(subscription: Subscription, invoices: Collection[Invoice]) -> dic
 def read_debt(subscription: Subscription, invoice: Invoice) -> Debt | None:
     """Return the state of an invoice, or None if nothing is owed on it.
 
-    Everything is read from Stripe's states, and nothing from our clock. A due date is over once Stripe has shown the
-    invoice or the subscription after it.
+    Everything is read from Stripe's states, and nothing from our clock.
     """
-    if invoice.status not in UNPAID or invoice.amount_remaining <= 0 or pays_for_change(subscription, invoice):
+    if invoice.status not in UNPAID or invoice.amount_remaining <= 0:
         return None
+    if (waits := pays_for_change(subscription, invoice)) is not False:
+        return Debt.NOT_KNOWN if waits is None else None
     if invoice.payment_under_way:
         return Debt.UNDER_WAY
     if invoice.collection_method == "send_invoice":
-        shown = [each for each in (invoice.as_of, subscription.as_of) if each is not None]
-        is_over = invoice.due_date is not None and any(invoice.due_date <= each for each in shown)
-        if not is_over:
-            return Debt.SENT
-        is_unknown = invoice.status == "open" and invoice.attempted and invoice.payment_under_way is None
-        return Debt.OVERDUE_TRIED if is_unknown else Debt.OVERDUE
+        return read_sent_debt(subscription, invoice)
     if invoice.status == "uncollectible":
         # Stripe also writes invoices off untried while collection is paused, which means that the plan costs nothing.
         return Debt.GIVEN_UP if invoice.attempted else None
@@ -141,10 +138,49 @@ def read_debt(subscription: Subscription, invoice: Invoice) -> Debt | None:
     return Debt.NOT_KNOWN if invoice.payment_under_way is None else Debt.GIVEN_UP
 
 
-def pays_for_change(subscription: Subscription, invoice: Invoice) -> bool:
+def read_sent_debt(subscription: Subscription, invoice: Invoice) -> Debt:
+    """Return the state of an unpaid invoice that Stripe sent to the customer.
+
+    Its due date is over once Stripe has shown the invoice or the subscription after it.
+    """
+    shown = [each for each in (invoice.as_of, subscription.as_of) if each is not None]
+    is_over = invoice.due_date is not None and any(invoice.due_date <= each for each in shown)
+    if not is_over:
+        return Debt.SENT
+    is_unknown = invoice.status == "open" and invoice.attempted and invoice.payment_under_way is None
+    return Debt.OVERDUE_TRIED if is_unknown else Debt.OVERDUE
+
+
+def pays_for_change(subscription: Subscription, invoice: Invoice) -> bool | None:
     """Return whether the invoice is for a change that Stripe has not made, because its payment is missing.
 
-    Stripe voids such an invoice. It reports ``past_due`` if it has made the change.
+    Stripe voids such an invoice if it is not paid in time. Return None if only a lookup shows whether it has done so.
     https://docs.stripe.com/billing/subscriptions/pending-updates
     """
-    return invoice.billing_reason == "subscription_update" and subscription.status != "past_due"
+    if invoice.billing_reason != "subscription_update":
+        return False
+    if subscription.pending_until is not None and subscription.latest_invoice_id == invoice.id:
+        return True
+    # Stripe reports ``past_due`` if it has made the change. That status ends when a later invoice is paid.
+    if subscription.status == "past_due":
+        return False
+    if not is_known(subscription, invoice):
+        return True
+    return False if is_shown_after(invoice, subscription) else None
+
+
+def is_known(subscription: Subscription, invoice: Invoice) -> bool:
+    """Return whether the subscription's stored state is from after Stripe made the invoice."""
+    is_later = subscription.as_of is not None and subscription.as_of > invoice.created
+    return is_later or subscription.latest_invoice_id == invoice.id
+
+
+def is_shown_after(invoice: Invoice, subscription: Subscription) -> bool:
+    """Return whether Stripe has shown the invoice after the subscription's stored state.
+
+    Stripe ends a parked change and voids its invoice together. If we learn of the end first, the invoice looks like a
+    debt.
+    """
+    if invoice.as_of is None or subscription.as_of is None or invoice.as_of < subscription.as_of:
+        return False
+    return invoice.as_of > subscription.as_of or invoice.source == Source.REFRESH

@@ -11,7 +11,7 @@ from gateway.errors import BillingAddressRequired, NotEnrolled, PeriodOver, Stri
 from gateway.services.customers.deletion import detect_deletion
 from gateway.services.customers.existing import introduce_organization
 from gateway.services.entitlements.over_limits import OverLimit, find_over_limits
-from gateway.services.mirror.refresh import refresh
+from gateway.services.mirror.refresh import refresh_period
 from gateway.services.quotes.endings import preview_endings
 from gateway.services.quotes.lines import (
     QuoteLine,
@@ -36,7 +36,6 @@ from gateway.services.subscription.tax import build_tax_params
 from gateway.services.subscription.terms import find_billing_date, find_scheduled_end
 from gateway.services.subscription.trials import is_trialing
 from gateway.stripe_api.client import NEEDS_ADDRESS, is_nothing_upcoming, is_outside_period, stripe_call
-from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.stripe_api.times import from_unix, to_unix
 
 if TYPE_CHECKING:
@@ -91,8 +90,8 @@ def quote_change(
 ) -> Quote:
     """Quote the move to ``quantity`` units of ``plan`` from this second on. A quote needs no card.
 
-    If the local period has ended, refresh the subscription and try once more. Raise what ``load_request`` raises.
-    Raise PeriodOver if Stripe has not begun the next period either.
+    If the local period has ended, refresh subscription and invoice and try once more. Raise what ``load_request``
+    raises. Raise PeriodOver if Stripe has not begun the next period either.
     """
     now = gateway.clock().replace(microsecond=0)
     try:
@@ -103,7 +102,7 @@ def quote_change(
     try:
         return build_quote(gateway, request, now)
     except PeriodOver:  # the webhook that announces the next period may still be on its way
-        refresh(gateway, SubscriptionSnapshot.kind, request.subscription.id)
+        refresh_period(gateway, request.subscription.id)
     return build_quote(gateway, load_request(gateway, caller, plan, quantity, interval, now), now)
 
 
@@ -112,9 +111,9 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     if request.next_invoice <= now:
         raise PeriodOver("The billing period is ending. Please try again.")
     immediate = preview_immediate_invoice(gateway, request) if request.charge_now else None
-    if request.restarts and immediate is not None:
-        request = replace(request, proration_date=read_proration_date(immediate) or request.proration_date)
     next_invoice = preview_next_invoice(gateway, request)
+    if request.restarts and (shown := immediate or next_invoice) is not None:
+        request = replace(request, proration_date=read_proration_date(shown) or request.proration_date)
     next_lines = select_remaining_lines(next_invoice, immediate)
     own_lines = [*list_lines(immediate), *next_lines]
     prorations = [line for line in own_lines if request.makes(parse_line(line))]

@@ -66,6 +66,7 @@ def load_request(
         billing = load_billing_state(session, caller.organization_id, gateway.catalog).with_interval(interval)
         refuse_deleted_customer(is_deleted=billing.is_deleted)
         target = policy.resolve_target(gateway.catalog, billing.plan_state, plan)
+        billing = billing.with_target(target)
         units = choose_quantity(gateway.catalog, billing, target, quantity)
         try:
             needs = policy.check_change(gateway.catalog, billing.plan_state, target, units, billing.contract).needs

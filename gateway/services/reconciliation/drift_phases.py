@@ -143,7 +143,11 @@ def compare_unpaid_invoices(gateway: Gateway, cursor: str | None, find_unseen: F
             Subscription.id == Invoice.subscription_id,
             or_(Subscription.had_plan, Subscription.change_id.is_not(None)),
             Subscription.status.in_(OWES_DEBTS),
-            or_(Invoice.billing_reason.is_distinct_from("subscription_update"), Subscription.status == "past_due"),
+            or_(  # not for a change that waits for its payment (``plan_table.standing.pays_for_change``)
+                Invoice.billing_reason.is_distinct_from("subscription_update"),
+                Subscription.pending_until.is_(None),
+                Subscription.latest_invoice_id.is_distinct_from(Invoice.id),
+            ),
             Organization.id == Subscription.organization_id,
             Organization.deleted.is_(False),
         )

@@ -82,9 +82,12 @@ def pays_listed_prices(billing: BillingState, plan: CatalogPlan) -> bool:
 def sum_fixed(
     session: Session, catalog: Catalog, organization_id: str, billing: BillingState, period: Period
 ) -> int | None:
-    """Return the price of the next period and the prorations of this one. None if a plan had no price for sale."""
+    """Return the price of the next period and the prorations of this one.
+
+    Return None if a plan had no price for sale, or another interval.
+    """
     state, contract = billing.plan_state, billing.contract
-    if state.current_period_start is None or state.current_period_end is None:
+    if state.current_period_start is None or state.current_period_end is None or contract.leftover:
         return None
     entries = session.scalars(
         select(PlanHistory)

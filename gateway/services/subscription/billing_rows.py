@@ -44,6 +44,12 @@ IS_AWAITED = and_(
     Invoice.collection_method == "send_invoice",
     (Invoice.due_date > func.greatest(Invoice.as_of, Subscription.as_of)).is_not(False),
 )
+# Stripe writes it off untried while sales has paused the collection. ``standing.read_debt`` calls it no debt either.
+IS_FORGIVEN = and_(
+    Invoice.status == "uncollectible",
+    Invoice.collection_method == "charge_automatically",
+    Invoice.attempted.is_(False),
+)
 UNSETTLED_INVOICES = (
     select(
         func.json_agg(
@@ -52,7 +58,7 @@ UNSETTLED_INVOICES = (
                 Invoice.subscription_id,
                 Invoice.status,
                 Invoice.amount_remaining,
-                or_(Invoice.payment_under_way.is_(True), IS_AWAITED),
+                or_(Invoice.payment_under_way.is_(True), IS_AWAITED, IS_FORGIVEN),
             )
         )
     )

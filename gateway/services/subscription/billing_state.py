@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from sqlalchemy.orm import Session
 
-from gateway.catalog import Catalog
+from gateway.catalog import Catalog, CatalogPlan
 from gateway.db.models import UNPAID, PaymentMethod, Subscription
 from gateway.db.prepared import Row
 from gateway.services.plan_table.derive import PlanState, never_enrolled
@@ -31,8 +31,8 @@ class UnsettledInvoice:
     subscription_id: str | None
     status: str
     amount_remaining: int
-    is_awaited: bool = False
-    """Whether a payment is in progress, such as a bank debit, or Stripe sent the invoice and it is not due yet."""
+    is_undue: bool = False
+    """Whether nothing is due now: a payment is in progress, a sent invoice is not due yet, or sales forgave it."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class BillingState:
     @property
     def due_invoices(self) -> list[UnsettledInvoice]:
         """Return the open or written-off invoices that should have been paid by now."""
-        return [each for each in self.unsettled_invoices if each.status in UNPAID and not each.is_awaited]
+        return [each for each in self.unsettled_invoices if each.status in UNPAID and not each.is_undue]
 
     @property
     def is_paid_up(self) -> bool:
@@ -147,6 +147,10 @@ class BillingState:
         """Return the state for a change that moves the subscription to ``interval``, or None for one that does not."""
         return replace(self, contract=self.contract.with_interval(interval))
 
+    def with_target(self, plan: CatalogPlan) -> Self:
+        """Return the state for a change to ``plan``, whose contract says whether it moves to another interval."""
+        return replace(self, contract=self.contract.with_target(plan))
+
     def default_quantity(self, plan: str) -> int:
         """Return the quantity of a change that names none: the present one if the plan stays, else 1."""
         return max(self.plan_state.quantity, 1) if plan == self.plan_state.requested_plan else 1
@@ -191,8 +195,8 @@ def build_billing_state(
         unsettled_invoices=tuple(UnsettledInvoice(*each) for each in found.unsettled or ()),
         has_paid=found.has_paid,
         prices=found.prices or {},
-        contract=Contract.of(subscription, base_item)
-        if subscription is not None and base_item is not None
+        contract=Contract.of(catalog, plan, subscription, base_item)
+        if plan is not None and subscription is not None and base_item is not None
         else Contract.of_enrolment(catalog, found.currency, wanted_currencies),
         metered_items=frozenset(
             item["id"] for item in items if item.get("metered") and plans.of_product.get(item["product_id"]) == plan

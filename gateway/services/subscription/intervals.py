@@ -25,5 +25,6 @@ def check_interval(billing: BillingState, target: CatalogPlan, interval: str | N
     others = [each for each in billing.subscription.items if each["id"] != billing.base_item["id"]]
     if any(not each.get("metered") for each in others):
         raise ContactSalesRequired("The subscription has other items. Please contact our sales team.")
-    if billing.base_item.get("interval") == "year" and billing.unsettled_renewals:
+    is_paid_year = billing.base_item.get("interval") == "year" and not billing.contract.leftover
+    if is_paid_year and billing.unsettled_renewals:
         raise UnpaidInvoice("An invoice of the present year is not settled yet.")

@@ -130,21 +130,20 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
     unpaid = load_unpaid_invoices(gateway.database, caller.organization_id) if found.may_pay else ()
     state = PlanState.of_row(row) if row is not None else never_enrolled(catalog.floor.key)
     state = state.at(gateway.clock(), catalog.floor.key)
-    period, item, next_invoice, billing_date = None, None, None, None
+    period, price, next_invoice, billing_date = None, None, None, None
+    contract = Contract.of_enrolment(catalog, found.customer_currency, [caller.currency])
     trial = view_trial(subscription, has_method=found.payment_method is not None, now=gateway.clock())
     if state.current_period_start is not None and state.current_period_end is not None:
         period = Period(start=state.current_period_start, end=state.current_period_end)
     if subscription is not None and period is not None:
         plans = Plans(found.plan_of_product or {}, catalog.keys)
-        item = select_base_item(subscription, plans)[1]
+        base_plan, item = select_base_item(subscription, plans)
+        contract = Contract.of(catalog, base_plan, subscription, item)
+        price = contract.show_price(PlanPrice.of_item(subscription, item))
         if trial is None or trial.converts:  # otherwise Stripe makes no further invoice
             next_invoice = find_next_invoice_date(subscription.items)
         if next_invoice is not None and state.requested_plan != catalog.floor.key:
             billing_date = find_billing_date(subscription, next_invoice)
-    if subscription is not None and item is not None:
-        contract = Contract.of(subscription, item)
-    else:
-        contract = Contract.of_enrolment(catalog, found.customer_currency, [caller.currency])
     actions = policy.list_actions(catalog, state.requested_plan, contract)
     if policy.can_change_quantity(catalog, state.requested_plan, contract, found.reported_units or ()):
         actions = [policy.CHANGE_QUANTITY.action, *actions]
@@ -165,7 +164,7 @@ def build_plan_details(gateway: Gateway, caller: Caller, found: DetailsRow) -> P
         standing=state.standing,
         quantity=state.quantity,
         currency=state.currency or found.customer_currency,
-        price=PlanPrice.of_item(subscription, item) if subscription is not None and item is not None else None,
+        price=price,
         discounts=list_discounts(found),
         returned_payments=state.returned_payments,
         grant=build_grant(state),

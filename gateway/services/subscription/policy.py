@@ -113,7 +113,8 @@ def check_change(
     if (contract.moves or target.key != current.requested_plan) and not contract.sells(target):
         billed = "" if contract.moves else ", as the subscription is billed"
         raise PlanUnavailable(f"{target.name} is not sold in {contract}{billed}. Please contact our sales team.")
-    if quantity > target.max_quantity:
+    is_held = target.key == current.requested_plan and quantity <= current.quantity and not contract.moves
+    if quantity > target.max_quantity and not is_held:  # sales may have sold more
         raise InvalidRequest(
             "The quantity is too large.", errors={"quantity": [f"At most {target.max_quantity} for {target.name}."]}
         )

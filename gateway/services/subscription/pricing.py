@@ -20,7 +20,7 @@ def find_price(billing: BillingState, plan: CatalogPlan) -> PlanPrice | None:
     interval.
     """
     if billing.subscription is not None and billing.base_item is not None and is_current(billing, plan):
-        return PlanPrice.of_item(billing.subscription, billing.base_item)
+        return billing.contract.show_price(PlanPrice.of_item(billing.subscription, billing.base_item))
     contract, price = billing.contract, billing.contract.find_price(plan)
     if price is not None:
         listed = find_listed(billing, price)

@@ -1,6 +1,7 @@
 """The scheduled end of a subscription. An upgrade or another interval clears it, because it buys more time.
 
-Every other change keeps the end. Plan Details and the quote show it.
+Cancel plan clears it too, because the organization stays on the floor plan. Stripe would write the credit off with the
+final invoice. Every other change keeps the end. Plan Details and the quote show it.
 """
 
 from datetime import datetime
@@ -22,8 +23,8 @@ class EndParams(TypedDict, total=False):
 def find_cleared_end(catalog: Catalog, billing: BillingState, target: CatalogPlan) -> datetime | None:
     """Return the scheduled end that a change to ``target`` clears, or None."""
     transition = policy.find_transition(catalog, billing.plan_state.requested_plan, target)
-    buys_time = transition == policy.UPGRADE or billing.contract.moves
-    if billing.subscription is None or not buys_time:
+    goes_on = transition == policy.UPGRADE or billing.contract.moves or target.is_floor
+    if billing.subscription is None or not goes_on:
         return None
     return find_scheduled_end(billing.subscription)
 

@@ -72,6 +72,8 @@ class Contract:
 
     moves: bool = False
     """Whether the change moves the subscription to this interval from another one."""
+    leftover: bool = False
+    """Whether the subscription is on the floor plan and still billed at another interval, such as a left plan's."""
     ends_unpaid: bool = False
     """Whether Stripe ends the subscription after its trial unless there is a payment method. It owes nothing so far."""
 
@@ -81,13 +83,19 @@ class Contract:
         return self.scheduled or self.classic or self.paused or self.unbegun
 
     @classmethod
-    def of(cls, subscription: Subscription, item: dict[str, Any]) -> Self:
-        """Return the contract of a subscription and its base item."""
+    def of(cls, catalog: Catalog, plan: str, subscription: Subscription, item: dict[str, Any]) -> Self:
+        """Return the contract of a subscription to ``plan`` and its base item.
+
+        The floor plan costs nothing, so it keeps no interval. A purchase from there starts afresh.
+        """
         price = PlanPrice.of_item(subscription, item)
+        terms = (price.interval, price.interval_count)
+        kept = (choose_interval(catalog, price.currency), 1) if plan == catalog.floor.key else terms
         return cls(
             currency=price.currency,
-            interval=price.interval,
-            interval_count=price.interval_count,
+            interval=kept[0],
+            interval_count=kept[1],
+            leftover=terms != kept,
             scheduled=subscription.schedule_id is not None,
             classic=subscription.billing_mode == "classic",
             paused=subscription.status == "paused",
@@ -101,16 +109,24 @@ class Contract:
 
         The customer's currency is ``fixed``. If it has none yet, the first currency of ``wanted`` counts that is sold.
         """
-        prices, sold = catalog.floor.prices, catalog.floor.currencies
+        sold = catalog.floor.currencies
         currency = fixed or next((each for each in wanted if each in sold), None) or sold[0]
-        interval = next((price.interval for price in prices if price.currency == currency), prices[0].interval)
-        return cls(currency=currency, interval=interval)
+        return cls(currency=currency, interval=choose_interval(catalog, currency))
 
     def with_interval(self, interval: str | None) -> Self:
         """Return the contract after a move to ``interval``. Without another one, nothing moves."""
         if interval is None or not self.is_other_interval(interval):
             return self
         return replace(self, interval=interval, interval_count=1, moves=True)
+
+    def show_price(self, price: PlanPrice) -> PlanPrice:
+        """Return ``price`` as people see it. A leftover interval of the floor plan means nothing to them."""
+        shown = replace(price, id=None, interval=self.interval, interval_count=self.interval_count)
+        return shown if self.leftover else price
+
+    def with_target(self, plan: CatalogPlan) -> Self:
+        """Return the contract for a change to ``plan``. A purchase leaves the leftover interval of the floor plan."""
+        return replace(self, moves=True) if self.leftover and not plan.is_floor else self
 
     def is_other_interval(self, interval: str) -> bool:
         """Return whether the subscription is not billed every ``interval``."""
@@ -132,9 +148,20 @@ class Contract:
         return f"{self.currency.upper()} per {count}"
 
 
+def choose_interval(catalog: Catalog, currency: str) -> str:
+    """Return the interval of the floor plan in ``currency``, at which organizations start."""
+    prices = catalog.floor.prices
+    return next((price.interval for price in prices if price.currency == currency), prices[0].interval)
+
+
 def find_next_invoice_date(items: list[dict[str, Any]]) -> datetime:
     """Return when Stripe makes the next invoice. Of items with several intervals, the earliest period end decides."""
     return min(datetime.fromisoformat(item["current_period_end"]) for item in items)
+
+
+def is_period_over(subscription: Subscription | None, now: datetime) -> bool:
+    """Return whether the mirror lacks the present period. Stripe has charged it, and a trial has ended."""
+    return subscription is not None and find_next_invoice_date(subscription.items) <= now
 
 
 def find_scheduled_end(subscription: Subscription) -> datetime | None:

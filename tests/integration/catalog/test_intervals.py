@@ -51,6 +51,31 @@ def test_a_month_follows_a_year_and_is_paid_by_its_rest(world: World, api: ApiCl
     assert at_stripe(world).pending_invoice_item_interval is None
 
 
+def test_a_month_after_a_left_year_is_not_charged_at_sign_up(
+    world: World, api: ApiClient, stripe_time: StripeTime
+) -> None:
+    make_quoted(world, plan="starter", interval="year")
+    make_quoted(world, plan="basic")
+    stripe_time.ahead = 60
+    world.settle()
+    assert api.ok("GET", "/subscription")["price"]["interval"] == "month"
+    paid = len(world.stripe.v1.invoices.list().data)
+    quote = make_quoted(world, plan="starter")
+    assert (quote["interval"], quote["amount_due_now"], len(world.stripe.v1.invoices.list().data)) == ("month", 0, paid)
+    assert at_stripe(world).pending_invoice_item_interval is None
+
+
+def test_a_year_after_a_left_year_begins_when_it_is_bought(
+    world: World, api: ApiClient, stripe_time: StripeTime
+) -> None:
+    api.ok("PATCH", "/subscription", plan="starter", interval="year")
+    api.ok("DELETE", "/subscription")
+    stripe_time.ahead = timedelta(days=100).total_seconds()
+    world.settle()
+    quote = make_quoted(world, plan="starter", interval="year")
+    assert sum(line["amount"] for line in quote["lines"] if line["proration"]) == 10000
+
+
 def test_more_seats_of_a_year_are_charged_now(world: World, api: ApiClient) -> None:
     api.ok("PATCH", "/subscription", plan="starter", interval="year")
     quote = make_quoted(world, quantity=3)

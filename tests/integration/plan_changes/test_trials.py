@@ -16,7 +16,7 @@ from tests.support.accounts import make_customer, show_in_search
 from tests.support.api import ApiClient
 from tests.support.catalogs import write_catalog
 from tests.support.clock import DAY, StripeTime
-from tests.support.other_terms import newest_at_stripe
+from tests.support.other_terms import change_at_stripe, create_price, newest_at_stripe
 from tests.support.payment_methods import attach
 from tests.support.reconciliation import walk_gap
 from tests.support.world import CALLER, World
@@ -178,3 +178,15 @@ def test_repeated_call_begins_the_same_trial(world: World) -> None:
     run_change(later, first.change_id)  # Stripe refuses other parameters under the same key
     assert (newest_at_stripe(world).trial_end, world.plan_row().status) == (frozen["trial_end"], "trialing")
     assert [each.state for each in world.rows(PlanChange)][-1] == "applied"
+
+
+def test_purchase_after_a_left_trial_of_a_year_is_not_charged_at_sign_up(world: World, trial: ApiClient) -> None:
+    yearly = create_price(world, unit_amount=250000, recurring={"interval": "year"})
+    change_at_stripe(world, items=[{"id": at_stripe(world)["items"].data[0].id, "price": yearly}])
+    assert trial.ok("GET", "/subscription")["price"]["interval"] == "year"
+    trial.ok("DELETE", "/subscription")
+    trial.add_card(world.stripe)
+    bought = trial.ok("PATCH", "/subscription", plan="plus")
+    world.settle()
+    assert (bought["state"], bought["interval"]) == ("applied", "month")
+    assert [each.total for each in world.stripe.v1.invoices.list().data if each.total] == []

@@ -8,8 +8,10 @@ from sqlalchemy import update
 from gateway.db.models import Organization, Subscription
 from gateway.services.operations.catalog_sync import sync_catalog
 from tests.support.api import ApiClient
+from tests.support.clock import DAY, StripeTime
 from tests.support.json_types import Json
 from tests.support.other_terms import at_stripe, change_at_stripe, create_price, sell
+from tests.support.quoted_changes import make_quoted
 from tests.support.world import World
 
 TIERS = [{"up_to": 3, "unit_amount": 20000}, {"up_to": "inf", "unit_amount": 15000}]
@@ -63,12 +65,38 @@ def test_cancel_plan_works_on_all_terms(world: World, terms: dict[str, Any]) -> 
     quote = world.api().ok("POST", "/subscription/preview", plan="free")
     after = world.api().ok("PATCH", "/subscription", quote=quote["token"])["subscription"]
     assert (after["plan"], after["price"]["unit_amount"], after["currency"]) == ("free", 0, before["currency"])
-    assert after["price"]["interval"] == before["price"]["interval"]
+    assert (after["price"]["interval"], after["price"]["interval_count"]) == ("month", 1)
+    [kept] = [each.price.recurring for each in at_stripe(world)["items"].data]
+    assert (kept.interval, kept.interval_count) == (before["price"]["interval"], before["price"]["interval_count"])
     world.settle()
     assert world.plan_row().plan == "free"
 
 
-@pytest.mark.parametrize("kind", ["euro", "yen, without minor units", "yearly", "quarterly"])
+@pytest.mark.parametrize("kind", ["yearly", "quarterly"])
+def test_a_month_of_a_plan_follows_other_terms(world: World, stripe_time: StripeTime, kind: str) -> None:
+    sell(world, create_price(world, **OTHER_TERMS[kind]))
+    api = world.api()
+    api.ok("DELETE", "/subscription")
+    stripe_time.ahead = 60
+    world.settle()
+    assert "change_plan" in api.ok("GET", "/subscription")["actions"]
+    [offered] = [each for each in api.ok("GET", "/plans")["data"] if each["key"] == "plus"]
+    assert (offered["action"], offered["price"]["unit_amount"], offered["price"]["interval"]) == (
+        "upgrade",
+        25000,
+        "month",
+    )
+    assert api.problem("PATCH", "/subscription", plan="free") == (409, "no_change")
+    balance = world.stripe.v1.customers.list().data[0].balance
+    assert make_quoted(world, plan="plus")["amount_due_now"] == 0
+    [bought] = at_stripe(world)["items"].data
+    assert bought.current_period_end - bought.current_period_start <= 31 * DAY
+    assert world.stripe.v1.customers.list().data[0].balance == balance  # nothing was charged
+    pending = world.stripe.v1.invoice_items.list({"pending": True}).data
+    assert [item.amount for item in pending if item.amount > 0] == [25000]
+
+
+@pytest.mark.parametrize("kind", ["euro", "yen, without minor units"])
 def test_a_plan_that_is_not_sold_on_these_terms_is_not_offered(world: World, kind: str) -> None:
     sell(world, create_price(world, **OTHER_TERMS[kind]))
     world.api().ok("DELETE", "/subscription")

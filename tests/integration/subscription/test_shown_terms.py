@@ -35,6 +35,17 @@ def test_an_upgrade_clears_the_end_and_its_quote_says_so(world: World, api: ApiC
 
 
 @pytest.mark.parametrize("end", ENDS[:1] + ENDS[2:])
+def test_cancel_plan_clears_the_end_and_its_quote_says_so(world: World, api: ApiClient, end: dict[str, Any]) -> None:
+    api.ok("PATCH", "/subscription", plan="plus")
+    change_at_stripe(world, **end)
+    ends_at = api.ok("GET", "/subscription")["ends_at"]
+    quote = api.ok("POST", "/subscription/preview", plan="free")
+    assert (quote["ends_at_cleared"], quote["ends_at"]) == (ends_at, None)
+    assert api.ok("DELETE", "/subscription")["subscription"]["ends_at"] is None
+    assert at_stripe(world).cancel_at is None
+
+
+@pytest.mark.parametrize("end", ENDS[:1] + ENDS[2:])
 def test_a_quantity_change_keeps_the_end(world: World, api: ApiClient, end: dict[str, Any]) -> None:
     api.ok("PATCH", "/subscription", plan="plus")
     change_at_stripe(world, **end)

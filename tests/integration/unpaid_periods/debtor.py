@@ -94,6 +94,13 @@ class Debtor:
         make_due(self.world, jobs.WITHDRAW_FOREIGN_CREDITS)
         self.world.settle()
 
+    def increase_in_dashboard(self, quantity: int) -> None:
+        """Raise the quantity directly at Stripe, which invoices it now."""
+        [item] = self.world.stripe.v1.subscriptions.retrieve(self.subscription).items.data
+        changed: Any = {"items": [{"id": item.id, "quantity": quantity}], "proration_behavior": "always_invoice"}
+        self.world.stripe.v1.subscriptions.update(self.subscription, changed)
+        self.world.settle()
+
     def add_usage(self, calls: int, price: int) -> None:
         """Add a metered item to the subscription, as sales does, and report its usage."""
         v1 = self.world.stripe.v1

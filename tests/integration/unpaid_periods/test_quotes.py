@@ -1,5 +1,7 @@
 """The quote of a change in an unpaid period states the credit and the remaining debt."""
 
+from collections.abc import Callable
+
 import pytest
 
 from gateway.db import jobs
@@ -81,3 +83,22 @@ def test_quote_is_stale_once_another_part_of_the_debt_is_credited(debtor: Debtor
     debtor.world.stripe.v1.credit_notes.create({"invoice": debtor.renewal, "amount": 100})
     debtor.world.settle()
     assert debtor.api.problem("PATCH", "/subscription", quote=token) == (409, "quote_stale")
+
+
+@pytest.mark.parametrize(("change", "status"), [({"plan": "free"}, "active"), ({"quantity": 1}, "canceled")])
+def test_credit_of_a_paid_period_outlasts_a_scheduled_end(
+    renew: Callable[..., Debtor], change: Json, status: str
+) -> None:
+    debtor = renew(card="pm_card_visa", days=1, status="active")
+    debtor.world.stripe.v1.subscriptions.update(debtor.subscription, {"cancel_at_period_end": True})
+    debtor.world.settle()
+    quote = preview(debtor, **change)
+    assert (quote["credit"] > 0, quote["amount_due_now"]) == (True, 0)
+    debtor.api.ok("PATCH", "/subscription", quote=quote["token"])
+    debtor.world.settle()
+    [made] = [each for each in debtor.world.rows(PlanChange) if each.quoted is not None]
+    assert (made.charged, made.due_now) == (made.quoted, made.quoted_due_now)
+    debtor.wait_for_renewal()
+    debtor.wait(days=0.1)
+    kept = sum(line["amount"] for line in quote["lines"] if line["proration"])
+    assert (debtor.balance(), debtor.api.ok("GET", "/subscription")["status"]) == (kept, status)

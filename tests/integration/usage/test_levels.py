@@ -168,10 +168,11 @@ def test_level_above_the_exposure_is_counted_until_it_is_followed(world: World) 
 
 def test_refused_reduction_is_not_counted(world: World, plus: ApiClient) -> None:
     plus.ok("PATCH", "/subscription", quantity=8)
-    plans = (replace(each, max_quantity=3) if each.key == "plus" else each for each in world.gateway.catalog.plans)
-    smaller = replace(world.gateway, catalog=replace(world.gateway.catalog, plans=tuple(plans)))
+    schedules = world.stripe.v1.subscription_schedules  # only sales changes what a schedule controls
+    schedules.create({"from_subscription": world.plan_row().subscription_id or ""})
+    world.settle()
     report(world, 6)
-    assert (follow(replace(world, gateway=smaller), hours=1), obstacle(world)) == (8, None)
+    assert (follow(world, hours=1), obstacle(world)) == (8, None)
 
 
 def test_quote_holds_while_a_level_waits_for_something_else(world: World, plus: ApiClient) -> None:
@@ -235,3 +236,10 @@ def test_level_raises_a_plan_whose_sent_invoice_is_not_due(world: World, stripe_
     assert world.stripe.v1.invoices.retrieve(invoice).status == "open"
     report(world, 5)
     assert (follow(world), waits(world)) == (5, False)
+
+
+def test_level_above_the_limit_of_the_plan_lowers_what_sales_sold(world: World) -> None:
+    subscribe(world, make_customer(world, "org_1"), quantity=150)
+    world.settle()
+    report(world, 140)
+    assert (follow(world), waits(world)) == (140, False)

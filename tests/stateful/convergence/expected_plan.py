@@ -113,14 +113,28 @@ def standing_of(subscription: Json, invoices: list[Json], now: datetime) -> str 
     if status not in USABLE:
         return STANDING.get(status, "good")
     owed = [each for each in invoices if each["status"] in ("open", "uncollectible") and each["amount_remaining"] > 0]
-    if status != "past_due":  # Stripe has not made the change that such an invoice is for
-        owed = [each for each in owed if each["billing_reason"] != "subscription_update"]
+    owed = [each for each in owed if not is_parked(subscription, each)]
+    if status != "past_due" and any(is_overtaken(subscription, each, invoices) for each in owed):
+        return None
     owed = [each for each in owed if not is_free_of_charge(each)]
     if not owed:
         return STANDING.get(status, "good")
     each_one = {meaning_of(each, status, now) for each in owed}
     known = max((each for each in each_one if each is not None), key=STANDINGS.index, default="good")
     return None if None in each_one and known == "good" else known
+
+
+def is_parked(subscription: Json, invoice: Json) -> bool:
+    """Return whether Stripe has not made the change that the invoice is for."""
+    waits = invoice["billing_reason"] == "subscription_update" and subscription["pending_update"] is not None
+    return waits and subscription["latest_invoice"] == invoice["id"]
+
+
+def is_overtaken(subscription: Json, invoice: Json, invoices: list[Json]) -> bool:
+    """Return whether the times do not show that the change of this invoice came before the present state."""
+    later = [each for each in invoices if each["id"] == subscription["latest_invoice"] != invoice["id"]]
+    made_together = any(each["created"] <= invoice["created"] for each in later)
+    return invoice["billing_reason"] == "subscription_update" and made_together
 
 
 def is_free_of_charge(invoice: Json) -> bool:

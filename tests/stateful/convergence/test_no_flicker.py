@@ -7,6 +7,7 @@ worker run after each step or at the end. The history proves that no state was s
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pytest
 import requests
@@ -112,6 +113,43 @@ def debit_fails(stage: SteppedGateway) -> Iterator[Cause]:
     yield later(stage, 6 * DAY), "grace"
 
 
+def change_quantity(stage: SteppedGateway, quantity: int, **params: Any) -> list[Json]:
+    """Change the quantity in the dashboard and invoice it now. Return the events."""
+    present = subscription(stage)
+    changed: Any = {"items": [{"id": present["items"]["data"][0]["id"], "quantity": quantity}], **params}
+    stage.account.v1.subscriptions.update(present["id"], changed | {"proration_behavior": "always_invoice"})
+    return stage.hear()
+
+
+def declined_change_is_given_up(stage: SteppedGateway) -> Iterator[Cause]:
+    wanted = {"retry_days": [1], "after_retries": "past_due"}
+    requests.post(f"{stage.sandbox.url}/_sandbox/settings", json=wanted, timeout=5).raise_for_status()
+    changed = give(stage, DECLINED)
+    yield changed + change_quantity(stage, 2), "grace"
+    unpaid = subscription(stage)["latest_invoice"]
+    yield later(stage, 2 * DAY), "suspended"
+    changed = give(stage, "pm_card_visa")
+    yield changed + later(stage, MONTH), "suspended"  # the next month is paid, and the change is not
+    assert subscription(stage)["status"] == "active"
+    stage.account.v1.invoices.pay(unpaid)
+    yield stage.hear(), "good"
+
+
+def parked_change_expires(stage: SteppedGateway) -> Iterator[Cause]:
+    changed = give(stage, CARD_REQUIRING_ACTION)
+    yield changed + change_quantity(stage, 2, payment_behavior="pending_if_incomplete"), "good"
+    assert subscription(stage)["pending_update"] is not None
+    yield later(stage, DAY), "good"
+    assert subscription(stage)["pending_update"] is None
+
+
+def parked_change_is_called_off(stage: SteppedGateway) -> Iterator[Cause]:
+    changed = give(stage, CARD_REQUIRING_ACTION)
+    changed += change_quantity(stage, 2, payment_behavior="pending_if_incomplete")
+    stage.account.v1.invoices.void_invoice(subscription(stage)["latest_invoice"])
+    yield changed + stage.hear(), "good"
+
+
 def orders(events: list[Json]) -> Iterator[list[Json]]:
     """Yield some orders of the events: Stripe's, the opposite, each family last, and random ones."""
     yield events
@@ -164,7 +202,20 @@ def standings(stage: SteppedGateway) -> list[str]:
     return [each for index, each in enumerate(found) if index == 0 or each != found[index - 1]]
 
 
-@pytest.mark.parametrize("story", [pays, is_declined_and_retried, is_given_up, is_approved, is_debited, debit_fails])
+STORIES = [
+    pays,
+    is_declined_and_retried,
+    is_given_up,
+    is_approved,
+    is_debited,
+    debit_fails,
+    declined_change_is_given_up,
+    parked_change_expires,
+    parked_change_is_called_off,
+]
+
+
+@pytest.mark.parametrize("story", STORIES)
 def test_no_order_of_a_renewals_events_flickers(stage: SteppedGateway, story: Story) -> None:
     change_plan(stage.gateway, stage.caller("org_1"), ChangeCommand(plan="free", enroll=True))
     give(stage, "pm_card_visa")

@@ -50,7 +50,9 @@ def invoice(name: str = "in_1", **changes: Any) -> Invoice:
         "amount_remaining": 500,
         "next_payment_attempt": None,
         "payment_under_way": None,
+        "created": NOW - DAY,
         "as_of": NOW,
+        "source": "refresh",
     }
     return Invoice(id=name, organization_id="org_1", **row | changes)
 
@@ -155,8 +157,21 @@ def test_what_is_not_owed_on_the_subscription_is_no_debt_of_it(other: Json) -> N
 
 def test_an_invoice_for_a_change_that_was_not_made_is_no_debt() -> None:
     wanted = GIVEN_UP | {"billing_reason": "subscription_update"}
-    assert found("active", invoice(**wanted)) == ("plus", "good")
+    assert found("active", invoice(**wanted), pending_until=NOW + DAY) == ("plus", "good")
+    assert found("past_due", invoice(**wanted), pending_until=NOW + DAY) == ("plus", "grace")
     assert found("past_due", invoice(**wanted)) == ("free", "suspended")  # Stripe made the change
+
+
+@pytest.mark.parametrize("before", ["good", "suspended"])
+def test_an_invoice_for_a_change_that_was_made_is_a_debt_in_later_months(before: str) -> None:
+    change = GIVEN_UP | {"billing_reason": "subscription_update"}
+    later: Json = {"latest_invoice_id": "in_2", "before": before}
+    assert found("active", invoice(**change), **later) == ("free", "suspended")
+    assert found("active", invoice(**change), pending_until=NOW + DAY, **later) == ("free", "suspended")
+    seen_before: Json = {"as_of": NOW - DAY, **later}
+    assert found("active", invoice(**change), **seen_before) == ("plus", "good")  # it may be parked by now
+    assert found("active", invoice(**change | {"source": "event"}), **later)[1] == before  # it may be void by now
+    assert found("active", invoice(**change | {"as_of": NOW - DAY}), **later)[1] == before
 
 
 def test_a_due_date_is_over_once_stripe_shows_either_object_after_it() -> None:

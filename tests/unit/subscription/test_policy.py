@@ -100,6 +100,15 @@ def test_another_quantity_of_plus_is_a_change(held: int, wanted: int) -> None:
     assert check_change(CATALOG, on("plus", held), CATALOG.get("plus"), wanted, MONTHLY).action == "change_quantity"
 
 
+def test_a_quantity_above_the_limit_can_be_reduced_by_any_number() -> None:
+    held, plus = on("plus", 150), CATALOG.get("plus")
+    assert check_change(CATALOG, held, plus, 140, MONTHLY).needs == frozenset()
+    with pytest.raises(InvalidRequest):
+        check_change(CATALOG, held, plus, 151, MONTHLY)
+    with pytest.raises(NoChange):
+        check_change(CATALOG, held, plus, 150, MONTHLY)
+
+
 @pytest.mark.parametrize(("plan", "quantity"), [("free", 1), ("plus", 1), ("plus", 5)])
 def test_the_current_plan_and_quantity_are_no_change(plan: str, quantity: int) -> None:
     with pytest.raises(NoChange):

@@ -48,7 +48,7 @@ export async function cancel() {
     place.replaceChildren(
       ...above,
       ...present(overLimits(current)),
-      quoteCard(current),
+      quoteCard({ ...current, ends_at_cleared: null }), // the plan that was to end does not go on
       card(t("cancel.why"), reason),
       h(
         "section",

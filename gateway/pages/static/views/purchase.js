@@ -66,8 +66,10 @@ async function review(details, offer, billed, here, isSwitch) {
   const isChosen = isCurrent ? details.actions.includes("change_quantity") : offer.max_quantity > 1;
   // Without a quantity, the quote takes the number that services have counted, or the present one, or one.
   let quantity = chosen.plan === offer.key ? chosen.quantity : undefined;
-  if (isCurrent || (details.price && details.price.unit_amount !== 0)) quantity ??= Math.min(details.quantity, offer.max_quantity);
-  const units = isChosen && quantityField(offer, quantity, choose);
+  // Sales may have sold more than the catalogue allows.
+  const most = isCurrent && !isSwitch ? Math.max(details.quantity, offer.max_quantity) : offer.max_quantity;
+  if (isCurrent || (details.price && details.price.unit_amount !== 0)) quantity ??= Math.min(details.quantity, most);
+  const units = isChosen && quantityField(offer, quantity, most, choose);
 
   // Quote the quantity. A quote that no longer holds comes with a new one, which the reader has to confirm again.
   async function quoteAgain(...above) {
@@ -137,9 +139,9 @@ async function review(details, offer, billed, here, isSwitch) {
 const fact = (name, value, to) =>
   h("div", { class: "fact" }, h("dt", {}, name), h("dd", {}, value, link(to, [t("edit"), h("span", { class: "hidden" }, ` (${name})`)])));
 
-function quantityField(offer, quantity, changed) {
+function quantityField(offer, quantity, most, changed) {
   const input = h("input", {
-    id: "field-quantity", type: "number", min: 1, max: offer.max_quantity, value: quantity, inputmode: "numeric",
+    id: "field-quantity", type: "number", min: 1, max: most, value: quantity, inputmode: "numeric",
   });
   input.addEventListener("change", () => {
     if (input.reportValidity() && input.value !== "") changed(Number(input.value));
