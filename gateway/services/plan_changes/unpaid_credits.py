@@ -228,6 +228,7 @@ def charge_back(
         "amount": amount,
         "currency": invoice.currency,
         "description": CHARGE_TEXT.format(invoice.number or invoice.id),
+        "discountable": False,  # the credit that it charges back is net of the discounts
         "metadata": build_metadata(invoice, change_id),
     }
     if invoice.parent is not None and invoice.parent.subscription_details is not None:
