@@ -36,6 +36,7 @@ from gateway.services.plan_table.selection import stands_for_plan
 from gateway.services.quotes.unpaid_time import UnpaidTime
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
+from gateway.services.subscription.renewals import refresh_unseen_invoices
 from gateway.stripe_api.client import is_key_spent, stripe_call
 from gateway.stripe_api.snapshots import InvoiceSnapshot, UnreadableObject
 
@@ -97,6 +98,7 @@ def withdraw_for_organization(gateway: Gateway, organization_id: str) -> None:
     ``plan_table/writer.update_plan_table`` queues it. If an invoice is a draft or being paid, ``mirror.merge.merge``
     queues it again with the invoice's next state. Raise as ``finish_withdrawal`` does.
     """
+    refresh_unseen_invoices(gateway, organization_id)
     with gateway.database.reading() as session:
         plans = load_plans(session)
         rows = session.scalars(select(Subscription).where(Subscription.organization_id == organization_id)).all()

@@ -1,5 +1,6 @@
 """Quote a change. Stripe computes its cost from one second on, and the quote's token buys it at that price."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, cast
@@ -11,7 +12,6 @@ from gateway.errors import BillingAddressRequired, NotEnrolled, PeriodOver, Stri
 from gateway.services.customers.deletion import detect_deletion
 from gateway.services.customers.existing import introduce_organization
 from gateway.services.entitlements.over_limits import OverLimit, find_over_limits
-from gateway.services.mirror.refresh import refresh
 from gateway.services.quotes.endings import preview_endings
 from gateway.services.quotes.lines import (
     QuoteLine,
@@ -31,12 +31,12 @@ from gateway.services.quotes.unpaid_time import predict_charges
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription.exposure import find_max_quantity
 from gateway.services.subscription.pricing import build_update_items, get_price, name_prices
+from gateway.services.subscription.renewals import refresh_renewal
 from gateway.services.subscription.scheduled_end import build_end_params, find_cleared_end
 from gateway.services.subscription.tax import build_tax_params
 from gateway.services.subscription.terms import find_billing_date, find_scheduled_end
 from gateway.services.subscription.trials import is_trialing
 from gateway.stripe_api.client import NEEDS_ADDRESS, is_nothing_upcoming, is_outside_period, stripe_call
-from gateway.stripe_api.snapshots import SubscriptionSnapshot
 from gateway.stripe_api.times import from_unix, to_unix
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ def quote_change(
 ) -> Quote:
     """Quote the move to ``quantity`` units of ``plan`` from this second on. A quote needs no card.
 
-    If the local period has ended, refresh the subscription and try once more. Raise what ``load_request`` raises.
-    Raise PeriodOver if Stripe has not begun the next period either.
+    If the mirror may lack a renewal, refresh the subscription and its invoice first. Raise what ``load_request``
+    raises. Raise PeriodOver if Stripe has not begun the next period either.
     """
     now = gateway.clock().replace(microsecond=0)
     try:
@@ -100,10 +100,11 @@ def quote_change(
     except NotEnrolled:  # the organization may have a customer that another program made
         introduce_organization(gateway, caller)
         raise
-    try:
-        return build_quote(gateway, request, now)
-    except PeriodOver:  # the webhook that announces the next period may still be on its way
-        refresh(gateway, SubscriptionSnapshot.kind, request.subscription.id)
+    # The webhooks of the next period may still be on their way.
+    if not request.billing.lacks_renewal(gateway.catalog.floor.key, now):
+        with suppress(PeriodOver):
+            return build_quote(gateway, request, now)
+    refresh_renewal(gateway, caller.organization_id)
     return build_quote(gateway, load_request(gateway, caller, plan, quantity, interval, now), now)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Text, bindparam, exists, func, or_, select
+from sqlalchemy import ColumnElement, Text, bindparam, case, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -79,6 +79,11 @@ RETURNED_PAYMENTS = (
     .correlate(Organization)
     .scalar_subquery()
 )
+# An invoice may be younger than what the mirror has seen, because its webhook is late.
+UNSEEN_INVOICE = case(
+    (exists().where(Invoice.id == Subscription.latest_invoice_id).correlate(Subscription), None),
+    else_=Subscription.latest_invoice_id,
+)
 HAS_PAID = exists().where(Invoice.organization_id == Organization.id, Invoice.status == "paid", Invoice.amount_paid > 0)
 LEVELS = (
     select(func.json_object_agg(UsageLevel.unit, UsageLevel.value))
@@ -127,6 +132,7 @@ BILLING_STATE = Prepared(
         RETURNED_PAYMENTS,
         HAD_TRIAL,
         LEVELS,
+        UNSEEN_INVOICE,
     ).outerjoin(PaymentMethod, IS_CHARGED)
 )
 
@@ -151,3 +157,4 @@ class BillingRow(NamedTuple):
     returned: list[tuple[str, str | None, bool]] | None = None
     had_trial: bool = False
     levels: dict[str, int] | None = None
+    unseen_invoice: str | None = None

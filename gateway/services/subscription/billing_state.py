@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Self
 
 from sqlalchemy.orm import Session
@@ -17,7 +18,7 @@ from gateway.services.plan_table.selection import (
     select_current_subscription,
 )
 from gateway.services.subscription.billing_rows import BILLING_STATE, BillingRow
-from gateway.services.subscription.terms import Contract
+from gateway.services.subscription.terms import Contract, find_next_invoice_date
 from gateway.stripe_api.snapshots import BANK_DEBITS, ENDED
 
 PAID_BY_INVOICE = "The subscription is paid by invoice, and this change must be paid first. Please contact sales."
@@ -68,6 +69,8 @@ class BillingState:
     metered_items: frozenset[str] = frozenset()
     """The ids of the items that bill the usage of the plan."""
     returned_payments: tuple[ReturnedPayment, ...] = ()
+    unseen_invoices: tuple[str, ...] = ()
+    """The ids of the subscriptions' last invoices that the mirror lacks."""
     country: str | None = None
     """The country of the customer's address."""
     had_trial: bool = False
@@ -127,6 +130,12 @@ class BillingState:
         owed = "".join(f"-{invoice_id}:{amount}" for invoice_id, amount in sorted(self.unpaid_invoices.items()))
         ended = "".join(f"-{subscription_id}" for subscription_id in sorted(self.duplicates))
         return f"{self.plan_version}-{self.subscription.trail[-1]}{owed}{ended}"
+
+    def lacks_renewal(self, floor: str, now: datetime) -> bool:
+        """Return whether the mirror may lack a renewal of a plan. A free period needs no payment."""
+        if self.subscription is None or self.plan_state.requested_plan == floor:
+            return False
+        return bool(self.unseen_invoices) or find_next_invoice_date(self.subscription.items) <= now
 
     def find_immediate_charge_obstacle(self) -> str | None:
         """Return why Stripe cannot charge a change before it takes effect, or None if it can."""
@@ -194,6 +203,7 @@ def build_billing_state(
             item["id"] for item in items if item.get("metered") and plans.of_product.get(item["product_id"]) == plan
         ),
         returned_payments=tuple(ReturnedPayment(*each) for each in found.returned or ()),
+        unseen_invoices=tuple(each.unseen_invoice for each in rows if each.unseen_invoice is not None),
         country=found.country,
         had_trial=found.had_trial,
         levels=found.levels or {},
