@@ -26,6 +26,8 @@ class HeldCredits:
     """What the gateway charged to withdraw these credits, and what Stripe itself wrote off of them."""
     noted: int
     """What the gateway's credit notes took off the invoice instead."""
+    forgiven: int
+    """What other credit notes took off an invoice that is paid now, or gave back of it other than by a refund."""
     share: TaxShare
     """The taxes that come on top of the credited lines. Stripe adds them to credits, and credit notes contain them."""
     items: Sequence[Json]
@@ -43,9 +45,10 @@ def read_held_credits(gateway: Gateway, invoice: Invoice, to_come: Sequence[Json
         )
         items = {item.id: item.to_dict(for_json=True) for item in listed.auto_paging_iter()}
         notes = gateway.stripe.v1.credit_notes.list({"invoice": invoice.id, "limit": 100})
-        ours = [note.to_dict(for_json=True) for note in notes.auto_paging_iter()]
+        listed_notes = [note.to_dict(for_json=True) for note in notes.auto_paging_iter()]
     lines = list_billed_lines(gateway, invoice.id)
     found = [item for item in items.values() if credits_invoice(item, invoice.id, items) or credits_line(item, lines)]
+    issued = [note for note in listed_notes if note["status"] == "issued"]
     bills = retrieve_bills(gateway, found)
     given = [item for item in found if item["invoice"] is None or counts(bills[item["invoice"]])]
     share = TaxShare.of(lines, {find_price(item) for item in [*found, *to_come]})
@@ -53,7 +56,8 @@ def read_held_credits(gateway: Gateway, invoice: Invoice, to_come: Sequence[Json
         credited=-sum(net_amount(item) for item in [*given, *to_come]),
         charged_back=sum(item["amount"] for item in items.values() if is_ours(item, invoice.id))
         + sum(compute_written_off(bill, given, share) for bill in bills.values()),
-        noted=sum(note["total"] for note in ours if note["status"] == "issued" and is_ours(note, invoice.id)),
+        noted=sum(note["total"] for note in issued if is_ours(note, invoice.id)),
+        forgiven=sum(compute_forgiven(note, invoice) for note in issued if not is_ours(note, invoice.id)),
         share=share,
         items=found,
         is_final=not any(bill.status == "draft" and bill.total < 0 for bill in bills.values()),
@@ -129,6 +133,15 @@ def counts(bill: Invoice) -> bool:
     """
     waits = bill.status == "open" and bill.billing_reason == "subscription_update"
     return bill.status != "void" and not waits
+
+
+def compute_forgiven(note: Json, invoice: Invoice) -> int:
+    """Return how much of a credit note was never received or went back. The mirror's charges count its refunds.
+
+    https://docs.stripe.com/api/credit_notes/object
+    """
+    given_back: int = note["post_payment_amount"] - sum(refund["amount_refunded"] for refund in note["refunds"])
+    return given_back + (note["pre_payment_amount"] if invoice.status == "paid" else 0)
 
 
 def compute_written_off(bill: Invoice, given: Sequence[Json], share: TaxShare) -> int:

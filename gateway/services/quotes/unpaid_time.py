@@ -38,7 +38,7 @@ class UnpaidTime:
     invoice: Invoice
     held: HeldCredits
     returned: int
-    """What was received for the invoice and went back."""
+    """What was received for the invoice and went back, or never had to be paid."""
 
     @classmethod
     def read(cls, gateway: Gateway, invoice_id: str, to_come: Sequence[dict[str, Any]] = ()) -> Self | None:
@@ -54,7 +54,8 @@ class UnpaidTime:
         if invoice.status == "draft" or under_way:
             return None
         held = read_held_credits(gateway, invoice, to_come)
-        return cls(invoice=invoice, held=held, returned=load_returned(gateway, invoice_id)) if held.is_final else None
+        returned = load_returned(gateway, invoice_id) + held.forgiven
+        return cls(invoice=invoice, held=held, returned=returned) if held.is_final else None
 
     @property
     def charge(self) -> int:

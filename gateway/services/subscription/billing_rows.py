@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Text, bindparam, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, Text, and_, bindparam, case, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -53,15 +53,23 @@ UNSETTLED_INVOICES = (
                 Invoice.status,
                 Invoice.amount_remaining,
                 Invoice.payment_under_way.is_(True),
+                Invoice.amount_credited,
             )
         )
     )
     .where(
         Invoice.organization_id == Organization.id,
-        Invoice.status.in_(("draft", *UNPAID)),
-        Invoice.amount_remaining > 0,
+        or_(
+            and_(Invoice.status.in_(("draft", *UNPAID)), Invoice.amount_remaining > 0),
+            # Stripe credits no time of an earlier period.
+            and_(
+                Invoice.status == "paid",
+                Invoice.amount_credited > 0,
+                Invoice.created >= func.coalesce(OrganizationPlan.current_period_start, Invoice.created),
+            ),
+        ),
     )
-    .correlate(Organization)
+    .correlate(Organization, OrganizationPlan)
     .scalar_subquery()
 )
 RETURNED_PAYMENTS = (
@@ -150,7 +158,7 @@ class BillingRow(NamedTuple):
     deleted: bool | None
     currency: str | None
     payment_method: PaymentMethod | None = None
-    unsettled: list[tuple[str, str | None, str, int, bool]] | None = None
+    unsettled: list[tuple[str, str | None, str, int, bool, int]] | None = None
     has_paid: bool = False
     customer_id: str | None = None
     country: str | None = None

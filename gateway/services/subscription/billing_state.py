@@ -26,7 +26,7 @@ PAID_BY_INVOICE = "The subscription is paid by invoice, and this change must be 
 
 @dataclass(frozen=True)
 class UnsettledInvoice:
-    """An invoice that still asks for money: a draft, or one that is owed."""
+    """An invoice that was not paid in full: a draft, one that is owed, or a paid one with a credit note."""
 
     id: str
     subscription_id: str | None
@@ -34,6 +34,8 @@ class UnsettledInvoice:
     amount_remaining: int
     is_under_way: bool = False
     """Whether a payment is in progress, such as a bank debit."""
+    amount_credited: int = 0
+    """What credit notes took off the invoice, or gave back of what was paid."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class BillingState:
     payment_method: PaymentMethod | None
     """What Stripe charges for the subscription."""
     unsettled_invoices: tuple[UnsettledInvoice, ...]
-    """The organization's invoices that ask for money and are neither paid nor void."""
+    """The organization's drafts and debts, and the paid invoices of this period that have a credit note."""
     has_paid: bool
     """Whether Stripe has received money from the organization."""
     prices: Mapping[str, dict[str, Any]]
@@ -122,12 +124,13 @@ class BillingState:
         """Return the version that a quote is bound to. It changes with the mirrored subscription and never recurs.
 
         The plan's version is part of it. After an upgrade and a downgrade the subscription looks as before, but other
-        prorations are waiting for its billing date. The unpaid invoices are part of it, because they decide what is
-        credited. The duplicates are part of it, because Cancel plan ends them.
+        prorations are waiting for its billing date. The unpaid and credited invoices are part of it, because they
+        decide what is credited. The duplicates are part of it, because Cancel plan ends them.
         """
         if self.subscription is None:
             return None
-        owed = "".join(f"-{invoice_id}:{amount}" for invoice_id, amount in sorted(self.unpaid_invoices.items()))
+        invoices = [each for each in self.unsettled_invoices if each.status != "draft"]
+        owed = "".join(sorted(f"-{each.id}:{each.amount_remaining}:{each.amount_credited}" for each in invoices))
         ended = "".join(f"-{subscription_id}" for subscription_id in sorted(self.duplicates))
         return f"{self.plan_version}-{self.subscription.trail[-1]}{owed}{ended}"
 
