@@ -135,10 +135,15 @@ class BillingState:
         return f"{self.plan_version}-{self.subscription.trail[-1]}{owed}{ended}"
 
     def lacks_renewal(self, floor: str, now: datetime) -> bool:
-        """Return whether the mirror may lack a renewal of a plan. A free period needs no payment."""
+        """Return whether the mirror may lack a renewal of a plan. A free period needs no payment.
+
+        In the first period, the last invoice is that of the sign-up or of a change.
+        """
         if self.subscription is None or self.plan_state.requested_plan == floor:
             return False
-        return bool(self.unseen_invoices) or find_next_invoice_date(self.subscription.items) <= now
+        starts = (datetime.fromisoformat(item["current_period_start"]) for item in self.subscription.items)
+        is_renewed = max(starts) > self.subscription.created
+        return (is_renewed and bool(self.unseen_invoices)) or find_next_invoice_date(self.subscription.items) <= now
 
     def find_immediate_charge_obstacle(self) -> str | None:
         """Return why Stripe cannot charge a change before it takes effect, or None if it can."""

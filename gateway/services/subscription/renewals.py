@@ -10,10 +10,13 @@ from gateway.stripe_api.snapshots import InvoiceSnapshot, SubscriptionSnapshot
 
 
 def refresh_renewal(gateway: Gateway, organization_id: str) -> None:
-    """Merge Stripe's state of the subscription, and of the last invoices that the mirror lacks."""
-    subscription = load(gateway, organization_id).subscription
-    if subscription is not None:
-        refresh(gateway, SubscriptionSnapshot.kind, subscription.id)
+    """Merge the last invoices that the mirror lacks. If it lacks none, refresh the subscription first.
+
+    So a change makes only one more call if the mirror knows the renewal without its invoice.
+    """
+    billing = load(gateway, organization_id)
+    if billing.subscription is not None and not billing.unseen_invoices:
+        refresh(gateway, SubscriptionSnapshot.kind, billing.subscription.id)
     refresh_unseen_invoices(gateway, organization_id)
 
 
