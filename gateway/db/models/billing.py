@@ -96,6 +96,8 @@ class Invoice(Mirrored):
     amount_due: Mapped[int]
     amount_paid: Mapped[int]
     amount_remaining: Mapped[int]
+    amount_credited: Mapped[int] = mapped_column(server_default="0")
+    """What credit notes took off the invoice, or gave back of what was paid."""
     next_payment_attempt: Mapped[datetime | None]
     hosted_invoice_url: Mapped[str | None]
     invoice_pdf: Mapped[str | None]

@@ -12,6 +12,8 @@ from gateway.json_types import Json
 OPEN_STATES = ("requested", "processing", "requires_action")
 PENDING_INVOICE = "pending_invoice"  # key of ``PlanChange.steps``: the invoice that the change waits for
 UNSETTLED = "unsettled_invoices"  # key of ``PlanChange.steps``: the invoices that were not paid before the change
+LATEST_INVOICE = "latest_invoice"
+"""Key of ``PlanChange.steps``: the id of the subscription's last invoice before the change, or None."""
 MADE_FROM = "made_from"
 """Key of ``PlanChange.steps``: the subscription's id, and the items that the change was made from."""
 FINAL_USAGE = "final_usage"

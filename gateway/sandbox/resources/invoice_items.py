@@ -20,7 +20,10 @@ from gateway.sandbox.routing import Routes
 from gateway.sandbox.work import Work
 
 routes = Routes()
-_FIELDS = "amount description discountable discounts metadata period pricing[price] quantity tax_behavior tax_rates"
+_FIELDS = (
+    "amount description discountable discounts metadata period pricing[price] quantity tax_behavior tax_rates "
+    "tax_code"  # the percentages of automatic tax depend on the country alone
+)
 
 
 @routes.post("/v1/invoiceitems", InvoiceItemCreateParams, f"{_FIELDS} customer currency invoice subscription")

@@ -7,14 +7,15 @@ Webhooks, answers, refreshes and reconciliation all end here. The merge locks an
 ``ordering`` place each snapshot, and writes the changes in bulk. All of it runs in the caller's transaction.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import get_history
 
 from gateway import telemetry
 from gateway.db import bulk, jobs
-from gateway.db.models import Charge, Invoice, PaymentMethod
+from gateway.db.models import Charge, Invoice, Mirrored, PaymentMethod
 from gateway.services.backoff import compute_wait
 from gateway.services.mirror.announcements import describe_changes
 from gateway.services.mirror.batch import Batch
@@ -45,7 +46,7 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
     This transaction also enqueues jobs. They refresh objects whose states cannot be ordered, and objects that events
     only refer to. ``refresh.run_refresh_job`` and ``refresh.defer_refresh_if_outdated`` continue there. Other jobs
     withdraw the credits that waited for an invoice, once it is no longer a draft, or for an invoice whose money went
-    back.
+    back, also by a credit note.
 
     ``now`` dates the history. ``attempt`` counts how often in a row these objects were retrieved from Stripe.
     """
@@ -61,6 +62,7 @@ def merge(session: Session, observations: Sequence[Observation], now: datetime, 
         written = {**written, NOTIFICATIONS: [*written.get(NOTIFICATIONS, ()), *changed]}
         record_trials(session, [batch.by_customer[each].id for each in batch.to_fill], "adopted", now)
         batch.look_up_undecided_invoices()
+        mark_credited(batch.rows.values())
         bulk.flush(session, batch.list_rows(), written)
     surplus = find_surplus_methods(session, observations, batch.by_customer)
     methods = [row for row in batch.rows.values() if isinstance(row, PaymentMethod) and not row.detached]
@@ -81,6 +83,16 @@ def batch_sort_key(observation: Observation) -> tuple[bool, datetime | None, int
     if isinstance(observation, Reference):
         return True, None, 0, False
     return False, observation.seen.as_of, MERGE_ORDER[observation.kind], not observation.seen.is_first
+
+
+def mark_credited(rows: Iterable[Mirrored]) -> None:
+    """Mark the paid invoices that have just got a credit note, so that ``build_jobs`` withdraws their credits.
+
+    The unused time of the period may be credited already, as if the money had stayed.
+    """
+    for row in rows:
+        if isinstance(row, Invoice) and row.status == "paid" and get_history(row, "amount_credited").deleted:
+            row.withdrawal_waits = True
 
 
 def build_jobs(batch: Batch, now: datetime, attempt: int) -> Iterator[jobs.Wanted]:

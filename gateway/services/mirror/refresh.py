@@ -26,7 +26,6 @@ from gateway.stripe_api.snapshots import (
     Seen,
     Snapshot,
     Source,
-    SubscriptionSnapshot,
     UnreadableObject,
     body_of,
     headers_of,
@@ -110,18 +109,6 @@ def refresh(gateway: Gateway, kind: str, stripe_id: str, attempt: int = 1) -> Ou
     with gateway.database.transaction() as session:
         [outcome] = merge(session, [snapshot], gateway.clock(), attempt=attempt)
     return outcome
-
-
-def refresh_period(gateway: Gateway, subscription_id: str) -> None:
-    """Refresh a subscription and the invoice of its present period, whose webhooks may be late. Raise as ``refresh``.
-
-    Without that invoice, a change would credit the period as if it was paid.
-    """
-    found = retrieve(gateway, SubscriptionSnapshot.kind, subscription_id)
-    if isinstance(found, SubscriptionSnapshot):
-        merge_snapshots(gateway, found)
-        if found.latest_invoice_id is not None:
-            refresh(gateway, InvoiceSnapshot.kind, found.latest_invoice_id)
 
 
 def retrieve(gateway: Gateway, kind: str, stripe_id: str) -> Snapshot | None:

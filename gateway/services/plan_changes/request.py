@@ -36,7 +36,7 @@ from gateway.services import idempotency
 from gateway.services.customers import default_method, payment_methods
 from gateway.services.customers.customer import ensure_customer
 from gateway.services.intents.reservation import FINISH_AFTER, locate_change, wait_for_turn
-from gateway.services.mirror.refresh import merge_snapshots, refresh_period, retrieve
+from gateway.services.mirror.refresh import merge_snapshots, retrieve
 from gateway.services.plan_changes.admission import admit
 from gateway.services.plan_changes.execute import run_change
 from gateway.services.plan_changes.leaving import UNANSWERED, begin_change
@@ -49,8 +49,8 @@ from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription import policy
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.services.subscription.levels import recheck_levels
+from gateway.services.subscription.renewals import refresh_renewal
 from gateway.services.subscription.settlement import choose_settlement
-from gateway.services.subscription.terms import is_period_over
 from gateway.stripe_api.snapshots import InvoiceSnapshot
 from gateway.stripe_api.times import from_unix, to_unix
 from schemas.changes import ChangeCommand
@@ -107,26 +107,22 @@ def run_or_leave_to_job(gateway: Gateway, change_id: str, first: Step | None) ->
 def record_intent(gateway: Gateway, caller: Caller, command: ChangeCommand) -> Step:
     """Prepare the customer at Stripe, then write the intent. Return the change's first call.
 
-    If an unpaid invoice stands in the way, ask Stripe whether it is still unpaid, because its webhook can be late. If
-    the local period has ended, ask Stripe for the next one. Raise what ``write_intent`` raises, and what creating the
-    customer or setting its default payment method raises.
+    Webhooks can be late. So if an unpaid invoice stands in the way, or the mirror may lack a renewal, ask Stripe first.
+    Raise what ``write_intent`` raises, and what creating the customer or setting its default payment method raises.
     """
     try:
         return prepare_and_write(gateway, caller, command)
     except UnpaidInvoice:
         refresh_unpaid_invoices(gateway, caller)
     except PeriodOver:
-        with gateway.database.reading() as session:
-            subscription = load_billing_state(session, caller.organization_id, gateway.catalog).subscription
-        if subscription is not None:
-            refresh_period(gateway, subscription.id)
+        refresh_renewal(gateway, caller.organization_id)
     return prepare_and_write(gateway, caller, command, is_refreshed=True)
 
 
 def prepare_and_write(gateway: Gateway, caller: Caller, command: ChangeCommand, *, is_refreshed: bool = False) -> Step:
     """Do what ``record_intent`` does, and believe the mirror about unpaid invoices.
 
-    Raise PeriodOver if the mirror's period has ended and was not refreshed.
+    Raise PeriodOver if the mirror may lack a renewal, unless it ``is_refreshed``.
 
     If the change needs a payment method and the mirror knows none, ask Stripe. Wait while a billing intent of the
     organization is in flight, because it may change what the checks depend on.
@@ -145,9 +141,8 @@ def prepare_and_write(gateway: Gateway, caller: Caller, command: ChangeCommand, 
 
     def write_change(method_id: str | None) -> Step:
         refusal = gateway.gate.reserve()
-        is_current = is_refreshed or terms is not None  # a quote expires with its period
         return write_intent(
-            gateway, caller, command, terms, method_id=method_id, refusal=refusal, is_current=is_current
+            gateway, caller, command, terms, method_id=method_id, refusal=refusal, is_refreshed=is_refreshed
         )
 
     try:
@@ -204,7 +199,7 @@ def write_intent(
     *,
     method_id: str | None = None,
     refusal: StripeNotCalled | None = None,
-    is_current: bool = True,
+    is_refreshed: bool = False,
 ) -> Step:
     """Write the change, its first call and its completion job in one transaction. Return the call.
 
@@ -214,15 +209,15 @@ def write_intent(
     The transaction locks the organization before it checks the change and its payment. If the checks still let two
     requests through, the unique index on changes in flight stops the second one. ``method_id`` is the payment method
     that Stripe has just named. It counts only while the mirror does not know that it was removed since. Raise what
-    ``admit`` raises, OperationInFlight, PeriodOver unless ``is_current`` is set, CustomerMissing,
+    ``admit`` raises, PeriodOver as ``prepare_and_write`` does, OperationInFlight, CustomerMissing,
     PaymentMethodRequired, NoImmediateCharge, and RateLimited after too many declines.
     """
     now = gateway.clock()
     with gateway.database.transaction() as session:
         LOCK.read_in(session, {"organization_id": caller.organization_id})
         admitted = admit(session, gateway, caller, command, terms)
-        if not is_current and is_period_over(admitted.billing.subscription, now):
-            raise PeriodOver("The next billing period is not known yet.")
+        if not is_refreshed and admitted.billing.lacks_renewal(gateway.catalog.floor.key, now):
+            raise PeriodOver("Stripe may have begun another period.")
         if admitted.billing.customer_id is None:
             raise CustomerMissing("The organization has no customer at Stripe yet.")
         charge = choose_settlement(

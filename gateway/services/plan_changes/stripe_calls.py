@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from stripe import StripeClient, StripeResponse
 
 from gateway.catalog import Catalog
-from gateway.db.models import FINAL_USAGE, MADE_FROM, UNSETTLED, Invoice, Organization, PlanChange
+from gateway.db.models import FINAL_USAGE, LATEST_INVOICE, MADE_FROM, UNSETTLED, Invoice, Organization, PlanChange
 from gateway.db.models import Subscription as StoredSubscription
 from gateway.errors import QuoteStale
 from gateway.json_types import Json
@@ -101,7 +101,8 @@ def freeze(session: Session, catalog: Catalog, change: PlanChange, billing: Bill
         transition = policy.check_change(catalog, billing.plan_state, target, change.quantity, moved.contract)
         buys = policy.Need.CARD in transition.needs
         update = build_update(catalog, change, moved, buys=buys)
-        change.steps = {**change.steps, UPDATE: update, MADE_FROM: made_from}
+        latest = subscription.latest_invoice_id
+        change.steps = {**change.steps, UPDATE: update, MADE_FROM: made_from, LATEST_INVOICE: latest}
         if target.is_floor and (final := describe_final_usage(subscription, update)) is not None:
             change.steps = {**change.steps, FINAL_USAGE: final}
         note_unsettled(change, billing.unsettled_renewals)
@@ -129,7 +130,9 @@ def freeze_ending(session: Session, change: PlanChange, billing: BillingState, s
     begins = min(datetime.fromisoformat(item["current_period_start"]) for item in row.items)
     # Include paid invoices. Stripe writes a negative final invoice off, and the withdrawal then credits the paid time.
     of_period = select(Invoice.id).where(Invoice.subscription_id == subscription_id, Invoice.created >= begins)
-    note_unsettled(change, [*billing.list_unsettled(subscription_id), *session.scalars(of_period)])
+    # The mirror may lack the last one.
+    latest = [row.latest_invoice_id] if row.latest_invoice_id is not None else []
+    note_unsettled(change, [*billing.list_unsettled(subscription_id), *session.scalars(of_period), *latest])
     return Step(
         name=name,
         change_id=change.id,

@@ -17,7 +17,7 @@ from gateway.catalog import CatalogPrice, Interval, Meter, Tier, TiersMode, roun
 from gateway.db.models import FINAL_USAGE, MADE_FROM, Organization, PlanChange
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.failpoints import Failpoint, failpoint
-from gateway.services.plan_changes.unpaid_credits import is_running
+from gateway.services.plan_changes.charge_back import is_running
 from gateway.services.runtime import Gateway
 from gateway.services.usage.ended_plans import sum_usage, take_back
 from gateway.stripe_api.client import is_key_spent, stripe_call

@@ -20,31 +20,30 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import func, select, update
-from stripe import Invoice
+from sqlalchemy import select, update
 
 from gateway.db import jobs
-from gateway.db.models import UNSETTLED, Charge, Organization, PlanChange, Subscription
+from gateway.db.models import UNSETTLED, Organization, PlanChange, Subscription
 from gateway.db.models import Invoice as StoredInvoice
 from gateway.errors import NotFound, StripeRejected, StripeUnavailable
 from gateway.failpoints import Failpoint, failpoint
-from gateway.services.mirror.refresh import PAYMENTS, refresh
-from gateway.services.plan_changes.held_credits import CREDITED_INVOICE, HeldCredits, read_held_credits
+from gateway.services.mirror.refresh import refresh
+from gateway.services.plan_changes.charge_back import build_metadata, charge_back
 from gateway.services.plan_changes.stripe_calls import Step
 from gateway.services.plan_table.attribution import CREDIT_KEY_PREFIX
 from gateway.services.plan_table.rows import load_plans
 from gateway.services.plan_table.selection import stands_for_plan
+from gateway.services.quotes.unpaid_time import UnpaidTime
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
-from gateway.services.subscription.settlement import MONTHLY, keeps_pending_for_a_year
+from gateway.services.subscription.renewals import refresh_unseen_invoices
 from gateway.stripe_api.client import is_key_spent, stripe_call
-from gateway.stripe_api.snapshots import CHANGE_ID_KEY, ENDED, InvoiceSnapshot, SubscriptionSnapshot, UnreadableObject
+from gateway.stripe_api.snapshots import InvoiceSnapshot, UnreadableObject
 
 if TYPE_CHECKING:
-    from stripe.params import CreditNoteCreateParams, InvoiceItemCreateParams
+    from stripe.params import CreditNoteCreateParams
 
 UNTIL_FINALIZED = timedelta(hours=1, minutes=5)  # Stripe finalizes a draft after an hour and then charges it
-CHARGE_TEXT = "Unused time that was not paid. It is credited on invoice {}."
 NOTE_TEXT = "Unused time of the billing period."
 
 log = structlog.get_logger()
@@ -99,6 +98,7 @@ def withdraw_for_organization(gateway: Gateway, organization_id: str) -> None:
     ``plan_table/writer.update_plan_table`` queues it. If an invoice is a draft or being paid, ``mirror.merge.merge``
     queues it again with the invoice's next state. Raise as ``finish_withdrawal`` does.
     """
+    refresh_unseen_invoices(gateway, organization_id)
     with gateway.database.reading() as session:
         plans = load_plans(session)
         rows = session.scalars(select(Subscription).where(Subscription.organization_id == organization_id)).all()
@@ -167,119 +167,25 @@ def withdraw_from_invoice(gateway: Gateway, change_id: str | None, invoice_id: s
 def try_withdrawal(gateway: Gateway, change_id: str | None, invoice_id: str, attempt: int) -> bool:
     """Do what ``withdraw_from_invoice`` does, with the idempotency keys of one attempt."""
     try:
-        with stripe_call():
-            invoice = gateway.stripe.v1.invoices.retrieve(invoice_id, {"expand": [PAYMENTS]})
-    except NotFound:  # a draft that was deleted
+        unpaid = UnpaidTime.read(gateway, invoice_id)
+        if unpaid is None:
+            return False
+        if unpaid.charge > 0:
+            charge_back(gateway, change_id, unpaid, attempt)
+    except NotFound:  # a draft that was deleted, or a customer, and its credits with it
         return True
-    # A bank debit takes days. Until its end Stripe issues no credit note, and the time may still be paid.
-    under_way = InvoiceSnapshot.from_answer(invoice, cause="withdrawal").payment_under_way
-    if invoice.status == "draft" or under_way:
-        return False
-    held = read_held_credits(gateway, invoice)
-    if not held.is_final:
-        return False
-    charged_back = held.charged_back
-    returned = load_returned(gateway, invoice_id)
-    # Earlier credits may have paid a part of the invoice. The organization keeps what it is credited of that part.
-    owed = 0 if invoice.status == "paid" else invoice.amount_remaining + invoice.pre_payment_credit_notes_amount
-    unpaid = min(held.credited, owed + returned)
-    if unpaid > charged_back:
-        try:
-            charge_back(gateway, change_id, invoice, held, unpaid - charged_back, attempt)
-        except NotFound:  # the customer was deleted, and its credits with it
-            return True
-        charged_back = unpaid
-    # A credit note would give returned money once more.
-    if (amount := choose_note_amount(invoice, charged_back - held.noted - returned)) > 0:
-        issue_credit_note(gateway, change_id, invoice, held, amount, attempt)
+    if unpaid.note > 0:
+        issue_credit_note(gateway, change_id, unpaid, attempt)
         refresh(gateway, InvoiceSnapshot.kind, invoice_id)
     return True
 
 
-def load_returned(gateway: Gateway, invoice_id: str) -> int:
-    """Return what refunds and lost disputes took back of an invoice's payments."""
-    amount = func.coalesce(func.sum(Charge.amount_refunded + Charge.amount_lost), 0)
-    with gateway.database.reading() as session:
-        return int(session.scalar(select(amount).where(Charge.invoice_id == invoice_id)) or 0)
-
-
-def choose_note_amount(invoice: Invoice, wanted: int) -> int:
-    """Return how much of ``wanted`` a credit note can take off the invoice.
-
-    An organization that pays the invoice in the meantime gets the money that it paid for unused time. Nothing is owed
-    on a void invoice.
-    """
-    if invoice.status == "void":
-        return 0
-    received = invoice.amount_paid - invoice.post_payment_credit_notes_amount
-    return min(wanted, received if invoice.status == "paid" else invoice.amount_remaining)
-
-
-def charge_back(
-    gateway: Gateway, change_id: str | None, invoice: Invoice, held: HeldCredits, amount: int, attempt: int
-) -> None:
-    """Add the credit to the subscription's next invoice, which the credit itself reduces.
-
-    If the subscription has ended, its final invoice moves the credit to the customer's balance. The customer's next
-    invoice then uses the balance and has this item.
-    """
-    params: InvoiceItemCreateParams = {
-        "customer": str(invoice.customer),
-        "amount": amount,
-        "currency": invoice.currency,
-        "description": CHARGE_TEXT.format(invoice.number or invoice.id),
-        "metadata": build_metadata(invoice, change_id),
-    }
-    if invoice.parent is not None and invoice.parent.subscription_details is not None:
-        subscription_id = str(invoice.parent.subscription_details.subscription)
-        if is_running(gateway, subscription_id):
-            params["subscription"] = subscription_id
-    key = f"{CREDIT_KEY_PREFIX}{invoice.id}:item:{held.charged_back}:{attempt}"
-    try:
-        if "subscription" in params:
-            invoice_pending_monthly(gateway, params["subscription"])
-        with stripe_call():
-            gateway.stripe.v1.invoice_items.create(params, {"idempotency_key": key, "max_network_retries": 0})
-    except StripeRejected as error:
-        if "subscription" not in params or is_key_spent(error):
-            raise
-        # The subscription may have ended since the mirror saw it. Without this, the credit would never be withdrawn.
-        refresh(gateway, SubscriptionSnapshot.kind, params["subscription"])
-        if is_running(gateway, params["subscription"]):
-            raise
-        charge_back(gateway, change_id, invoice, held, amount, attempt)
-    failpoint(Failpoint.CREDIT_CHARGED_BACK)
-
-
-def build_metadata(invoice: Invoice, change_id: str | None) -> dict[str, str]:
-    """Return the metadata by which ``held_credits`` and ``charge_check`` recognize an item or a credit note of ours."""
-    ours = {CREDITED_INVOICE: invoice.id}
-    return ours if change_id is None else {**ours, CHANGE_ID_KEY: change_id}
-
-
-def invoice_pending_monthly(gateway: Gateway, subscription_id: str) -> None:
-    """Make Stripe invoice a pending item within a month, where it could wait for a year."""
-    with gateway.database.reading() as session:
-        keeps = keeps_pending_for_a_year(session.get_one(Subscription, subscription_id))
-    if keeps:
-        with stripe_call():
-            key = f"{CREDIT_KEY_PREFIX}{subscription_id}:interval"
-            gateway.stripe.v1.subscriptions.update(subscription_id, MONTHLY, {"idempotency_key": key})
-
-
-def is_running(gateway: Gateway, subscription_id: str) -> bool:
-    """Return whether the subscription has not ended. Stripe accepts no items for one that has."""
-    with gateway.database.reading() as session:
-        return session.get_one(Subscription, subscription_id).status not in ENDED
-
-
-def issue_credit_note(
-    gateway: Gateway, change_id: str | None, invoice: Invoice, held: HeldCredits, amount: int, attempt: int
-) -> None:
-    """Take the amount off the invoice. For a paid invoice, add it to the customer's balance.
+def issue_credit_note(gateway: Gateway, change_id: str | None, unpaid: UnpaidTime, attempt: int) -> None:
+    """Take the unpaid time off the invoice. For a paid invoice, add it to the customer's balance.
 
     Stripe may refuse to credit a written-off invoice. The organization then owes the whole period.
     """
+    invoice, amount = unpaid.invoice, unpaid.note
     params: CreditNoteCreateParams = {
         "invoice": invoice.id,
         "amount": amount,
@@ -289,7 +195,7 @@ def issue_credit_note(
     }
     if invoice.status == "paid":
         params["credit_amount"] = amount
-    key = f"{CREDIT_KEY_PREFIX}{invoice.id}:note:{held.noted}:{attempt}"
+    key = f"{CREDIT_KEY_PREFIX}{invoice.id}:note:{unpaid.held.noted}:{attempt}"
     try:
         with stripe_call():
             gateway.stripe.v1.credit_notes.create(params, {"idempotency_key": key, "max_network_retries": 0})

@@ -14,6 +14,7 @@ from sqlalchemy.orm.attributes import get_history
 from gateway.db import bulk, jobs
 from gateway.db.models import (
     FINAL_USAGE,
+    LATEST_INVOICE,
     OPEN_STATES,
     UNSETTLED,
     Grant,
@@ -241,6 +242,18 @@ def restore_row(session: Session, row: OrganizationPlan | None, entry: PlanHisto
     row.version, row.as_of = entry.version, entry.recorded_at
 
 
+def note_renewal(rows: OrganizationRows, change: PlanChange, subscription: Subscription) -> None:
+    """Note the invoice of a renewal that came between the change's parameters and its call, so nobody has paid it.
+
+    The change's own invoice is no renewal.
+    """
+    latest = subscription.latest_invoice_id
+    invoice = rows.invoices.get(latest or "")
+    is_own = invoice is not None and invoice.billing_reason == "subscription_update"
+    if latest != change.steps.get(LATEST_INVOICE, latest) and not is_own:
+        change.steps = {**change.steps, UNSETTLED: [*change.steps.get(UNSETTLED, ()), latest]}
+
+
 def close_changes(
     session: Session, rows: OrganizationRows, state: PlanState, plans: Plans, now: datetime
 ) -> list[PlanChange]:
@@ -274,6 +287,7 @@ def close_changes(
         if subscription.change_id == change.id or is_fulfilled:
             change.close("applied", now)
             applied.append(change)
+            note_renewal(rows, change, subscription)
             if UNSETTLED in change.steps:
                 jobs.defer(session, jobs.WITHDRAW_CREDITS, {"change_id": change.id}, at=now + WITHDRAW_AFTER)
             elif change.quoted is not None:

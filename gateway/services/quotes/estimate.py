@@ -14,7 +14,7 @@ from stripe import Invoice
 
 from gateway.db.models import OrganizationPlan, Price, Subscription, UsageEstimate
 from gateway.errors import StripeRejected
-from gateway.services.quotes.lines import get_details, list_lines, sum_up
+from gateway.services.quotes.lines import find_price, get_details, list_lines, sum_up
 from gateway.services.runtime import Gateway
 from gateway.services.subscription.billing_state import load_billing_state
 from gateway.services.subscription.levels import find_waiting_quantity
@@ -110,7 +110,7 @@ def split_amounts(invoice: Invoice, metered_prices: set[str]) -> Estimate:
     lines = list_lines(invoice)
     prorations = [line for line in lines if is_proration(line)]
     usage = [line for line in lines if not is_proration(line) and find_price(line) in metered_prices]
-    sums = sum_up(lines, 0, invoice.total, invoice.amount_due)
+    sums = sum_up(lines, invoice.total, invoice.amount_due)
     prorated, used = (sum(line["amount"] for line in each) for each in (prorations, usage))
     return Estimate(
         currency=invoice.currency,
@@ -127,9 +127,3 @@ def split_amounts(invoice: Invoice, metered_prices: set[str]) -> Estimate:
 def is_proration(line: dict[str, Any]) -> bool:
     """Return whether the line prorates a change."""
     return bool(get_details(line).get("proration"))
-
-
-def find_price(line: dict[str, Any]) -> str | None:
-    """Return the id of the line's price, or None."""
-    details = (line["pricing"] or {}).get("price_details")
-    return details["price"] if details is not None else None

@@ -1,16 +1,15 @@
 """The lines of Stripe's previews, and the amounts that follow from them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Self
 
 from stripe import Invoice
 
 from gateway.catalog import TaxBehavior
 from gateway.services.subscription.plan_details import Period
 from gateway.stripe_api.times import from_unix
-
-CHARGED_BACK = "Unused time that was not paid. It is credited on the unpaid invoice."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,23 +32,6 @@ def select_remaining_lines(next_invoice: Invoice | None, immediate: Invoice | No
     return [line for line in list_lines(next_invoice) if find_invoice_item(line) not in billed]
 
 
-def charge_back_unpaid(unpaid: Mapping[str, int], prorations: list[dict[str, Any]]) -> dict[str, QuoteLine]:
-    """Return a line for each ``unpaid`` invoice that the change makes Stripe credit, by the invoice's id.
-
-    It charges the credit back, as ``plan_changes/unpaid_credits`` does after the change. The credit then lowers what
-    the organization owes on that invoice. It charges back at most what is unpaid.
-    """
-    found: dict[str, QuoteLine] = {}
-    for line in prorations:
-        if (invoice_id := find_credited_invoice(line)) is not None and invoice_id in unpaid:
-            credit = parse_line(line)
-            earlier = found[invoice_id].amount if invoice_id in found else 0
-            found[invoice_id] = replace(
-                credit, description=CHARGED_BACK, amount=earlier - credit.amount, proration=False
-            )
-    return {key: replace(line, amount=min(line.amount, unpaid[key])) for key, line in found.items()}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Sums:
     """The sums of a quote. ``subtotal``, ``discounts``, ``taxes`` and ``balance`` add up to what is due."""
@@ -66,15 +48,18 @@ class Sums:
     """What the customer's balance takes off (negative), or what it adds or carries over (positive)."""
 
 
-def sum_up(lines: list[dict[str, Any]], charged_back: int, total: int, due: int) -> Sums:
-    """Return the sums of Stripe's ``lines`` and of what is charged back. ``total`` is that of their invoices."""
+def sum_up(lines: list[dict[str, Any]], total: int, due: int, *, charged_back: int = 0, included: int = 0) -> Sums:
+    """Return the sums of Stripe's ``lines`` and of what is charged back. ``total`` is that of their invoices.
+
+    ``included`` are the taxes that the amount charged back includes.
+    """
     subtotal = sum(line["amount"] for line in lines) + charged_back
     discounts = -sum(sum_discounts(line) for line in lines)
     return Sums(
         subtotal=subtotal,
         discounts=discounts,
         taxes=total - subtotal - discounts,
-        taxes_included=sum(sum_taxes(line, "inclusive") for line in lines),
+        taxes_included=sum(sum_taxes(line, "inclusive") for line in lines) + included,
         balance=due - total,
     )
 
@@ -101,6 +86,34 @@ def compute_next_amount_due(next_invoice: Invoice | None, total: int, immediate:
     if immediate is not None:
         balance = immediate.starting_balance + immediate.total - immediate.amount_due
     return max(0, total + balance)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaxShare:
+    """The taxes that come on top of some lines, relative to what discounts leave of the lines."""
+
+    net: int
+    tax: int
+
+    @classmethod
+    def of(cls, lines: Iterable[dict[str, Any]], prices: Collection[str | None]) -> Self:
+        """Return the share in those of an invoice's lines that charge for one of these prices."""
+        sold = [line for line in lines if line["amount"] > 0 and find_price(line) in prices]
+        return cls(
+            net=sum(line["amount"] - sum_discounts(line) for line in sold),
+            tax=sum(sum_taxes(line, "exclusive") for line in sold),
+        )
+
+    def add_to(self, net: int) -> int:
+        """Return ``net`` with its taxes."""
+        return net + round(Fraction(net * self.tax, self.net)) if self.tax else net
+
+    def take_from(self, total: int) -> int:
+        """Return the greatest amount that is at most ``total`` with its taxes."""
+        if not self.tax:
+            return total
+        nearest = round(Fraction(total * self.net, self.net + self.tax))
+        return nearest if self.add_to(nearest) <= total else nearest - 1
 
 
 def find_credited_invoice(line: dict[str, Any]) -> str | None:
@@ -150,6 +163,12 @@ def find_invoice_item(line: dict[str, Any]) -> str | None:
     The line of a pending proration names the subscription's item too.
     """
     return get_details(line).get("invoice_item")
+
+
+def find_price(line: dict[str, Any]) -> str | None:
+    """Return the id of the price of a line or of an invoice item, or None."""
+    details = (line["pricing"] or {}).get("price_details")
+    return details["price"] if details is not None else None
 
 
 def get_details(line: dict[str, Any]) -> dict[str, Any]:

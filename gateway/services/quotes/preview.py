@@ -1,5 +1,6 @@
 """Quote a change. Stripe computes its cost from one second on, and the quote's token buys it at that price."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, cast
@@ -11,12 +12,10 @@ from gateway.errors import BillingAddressRequired, NotEnrolled, PeriodOver, Stri
 from gateway.services.customers.deletion import detect_deletion
 from gateway.services.customers.existing import introduce_organization
 from gateway.services.entitlements.over_limits import OverLimit, find_over_limits
-from gateway.services.mirror.refresh import refresh_period
 from gateway.services.quotes.endings import preview_endings
 from gateway.services.quotes.lines import (
     QuoteLine,
     Sums,
-    charge_back_unpaid,
     compute_next_amount_due,
     compute_next_total,
     list_lines,
@@ -28,9 +27,11 @@ from gateway.services.quotes.lines import (
 )
 from gateway.services.quotes.request import QuoteRequest, load_request
 from gateway.services.quotes.token import Terms, sign_token
+from gateway.services.quotes.unpaid_time import predict_charges
 from gateway.services.runtime import Caller, Gateway
 from gateway.services.subscription.exposure import find_max_quantity
 from gateway.services.subscription.pricing import build_update_items, get_price, name_prices
+from gateway.services.subscription.renewals import refresh_renewal
 from gateway.services.subscription.scheduled_end import build_end_params, find_cleared_end
 from gateway.services.subscription.tax import build_tax_params
 from gateway.services.subscription.terms import find_billing_date, find_scheduled_end
@@ -90,7 +91,7 @@ def quote_change(
 ) -> Quote:
     """Quote the move to ``quantity`` units of ``plan`` from this second on. A quote needs no card.
 
-    If the local period has ended, refresh subscription and invoice and try once more. Raise what ``load_request``
+    If the mirror may lack a renewal, refresh the subscription and its invoice first. Raise what ``load_request``
     raises. Raise PeriodOver if Stripe has not begun the next period either.
     """
     now = gateway.clock().replace(microsecond=0)
@@ -99,10 +100,11 @@ def quote_change(
     except NotEnrolled:  # the organization may have a customer that another program made
         introduce_organization(gateway, caller)
         raise
-    try:
-        return build_quote(gateway, request, now)
-    except PeriodOver:  # the webhook that announces the next period may still be on its way
-        refresh_period(gateway, request.subscription.id)
+    # The webhooks of the next period may still be on their way.
+    if not request.billing.lacks_renewal(gateway.catalog.floor.key, now):
+        with suppress(PeriodOver):
+            return build_quote(gateway, request, now)
+    refresh_renewal(gateway, caller.organization_id)
     return build_quote(gateway, load_request(gateway, caller, plan, quantity, interval, now), now)
 
 
@@ -119,11 +121,12 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
     prorations = [line for line in own_lines if request.makes(parse_line(line))]
     endings = preview_endings(gateway, request.billing.duplicates) if request.plan.is_floor else []
     ending_lines = [line for each in endings for line in list_lines(each)]
-    unpaid = request.billing.unpaid_invoices
-    own_charges = charge_back_unpaid(unpaid, prorations)
-    charges_back = {**own_charges, **charge_back_unpaid(unpaid, ending_lines)}
-    own_charged_back = sum(line.amount for line in own_charges.values())
-    charged_back = sum(line.amount for line in charges_back.values())
+    subscriptions = (request.subscription.id, *request.billing.duplicates)
+    unsettled = [invoice for each in subscriptions for invoice in request.billing.list_unsettled(each)]
+    own_charges = predict_charges(gateway, unsettled, prorations)
+    charges = [*own_charges, *predict_charges(gateway, unsettled, ending_lines)]
+    own_charged_back = sum(each.total for each in own_charges)
+    charged_back = sum(each.total for each in charges)
     due_now = immediate.amount_due if immediate is not None else 0
     due_for_endings = sum(each.amount_due for each in endings)
     next_total = compute_next_total(next_invoice, next_lines, own_charged_back)
@@ -142,7 +145,7 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         interval=request.billing.contract.interval if request.billing.contract.moves else "",
         proration_date=to_unix(request.proration_date),
         amount_due_now=due_now,
-        prorated=sum(line["amount"] for line in prorations) + own_charged_back,
+        prorated=sum(line["amount"] for line in prorations) + sum(each.line.amount for each in own_charges),
         currency=request.subscription.currency,
     )
     expires_at = min(now + QUOTE_LIFETIME, request.next_invoice)
@@ -155,12 +158,18 @@ def build_quote(gateway: Gateway, request: QuoteRequest, now: datetime) -> Quote
         interval=get_price(request.billing, request.plan).interval,
         max_quantity=find_max_quantity(gateway.catalog, request.billing, request.plan),
         currency=request.subscription.currency,
-        lines=[*(parse_line(line) for line in stripe_lines), *charges_back.values()],
+        lines=[*(parse_line(line) for line in stripe_lines), *(each.line for each in charges)],
         amount_due_now=due_now + due_for_endings,
         amount_due_on_billing_date=due_later,
-        sums=sum_up(stripe_lines, charged_back, total, due_now + due_for_endings + due_later),
+        sums=sum_up(
+            stripe_lines,
+            total,
+            due_now + due_for_endings + due_later,
+            charged_back=sum(each.line.amount for each in charges),
+            included=sum(each.taxes_included for each in charges),
+        ),
         credit=-sum(net_amount(line) for line in credited) - charged_back,
-        amount_unpaid=sum(unpaid.values()) - charged_back,
+        amount_unpaid=sum(request.billing.unpaid_invoices.values()) - sum(each.noted for each in charges),
         billing_date=find_next_billing_date(request, next_invoice),
         ends_at=find_scheduled_end(request.subscription) if cleared_end is None else None,
         ends_at_cleared=cleared_end,

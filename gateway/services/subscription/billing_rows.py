@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import Text, and_, bindparam, exists, func, or_, select
+from sqlalchemy import Text, and_, bindparam, case, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from gateway.db.models import (
@@ -59,6 +59,7 @@ UNSETTLED_INVOICES = (
                 Invoice.status,
                 Invoice.amount_remaining,
                 or_(Invoice.payment_under_way.is_(True), IS_AWAITED, IS_FORGIVEN),
+                Invoice.amount_credited,
             )
         )
     )
@@ -66,10 +67,17 @@ UNSETTLED_INVOICES = (
     .outerjoin(Subscription, Subscription.id == Invoice.subscription_id)
     .where(
         Invoice.organization_id == Organization.id,
-        Invoice.status.in_(("draft", *UNPAID)),
-        Invoice.amount_remaining > 0,
+        or_(
+            and_(Invoice.status.in_(("draft", *UNPAID)), Invoice.amount_remaining > 0),
+            # Stripe credits no time of an earlier period.
+            and_(
+                Invoice.status == "paid",
+                Invoice.amount_credited > 0,
+                Invoice.created >= func.coalesce(OrganizationPlan.current_period_start, Invoice.created),
+            ),
+        ),
     )
-    .correlate(Organization)
+    .correlate(Organization, OrganizationPlan)
     .scalar_subquery()
 )
 RETURNED_PAYMENTS = (
@@ -86,6 +94,11 @@ RETURNED_PAYMENTS = (
     )
     .correlate(Organization)
     .scalar_subquery()
+)
+# An invoice may be younger than what the mirror has seen, because its webhook is late.
+UNSEEN_INVOICE = case(
+    (exists().where(Invoice.id == Subscription.latest_invoice_id).correlate(Subscription), None),
+    else_=Subscription.latest_invoice_id,
 )
 HAS_PAID = exists().where(Invoice.organization_id == Organization.id, Invoice.status == "paid", Invoice.amount_paid > 0)
 LEVELS = (
@@ -135,6 +148,7 @@ BILLING_STATE = Prepared(
         RETURNED_PAYMENTS,
         HAD_TRIAL,
         LEVELS,
+        UNSEEN_INVOICE,
     ).outerjoin(PaymentMethod, IS_CHARGED)
 )
 
@@ -152,10 +166,11 @@ class BillingRow(NamedTuple):
     deleted: bool | None
     currency: str | None
     payment_method: PaymentMethod | None = None
-    unsettled: list[tuple[str, str | None, str, int, bool]] | None = None
+    unsettled: list[tuple[str, str | None, str, int, bool, int]] | None = None
     has_paid: bool = False
     customer_id: str | None = None
     country: str | None = None
     returned: list[tuple[str, str | None, bool]] | None = None
     had_trial: bool = False
     levels: dict[str, int] | None = None
+    unseen_invoice: str | None = None

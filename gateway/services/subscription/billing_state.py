@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Self
 
 from sqlalchemy.orm import Session
@@ -17,7 +18,7 @@ from gateway.services.plan_table.selection import (
     select_current_subscription,
 )
 from gateway.services.subscription.billing_rows import BILLING_STATE, BillingRow
-from gateway.services.subscription.terms import Contract
+from gateway.services.subscription.terms import Contract, find_next_invoice_date
 from gateway.stripe_api.snapshots import BANK_DEBITS, ENDED
 
 PAID_BY_INVOICE = "The subscription is paid by invoice, and this change must be paid first. Please contact sales."
@@ -25,7 +26,7 @@ PAID_BY_INVOICE = "The subscription is paid by invoice, and this change must be 
 
 @dataclass(frozen=True)
 class UnsettledInvoice:
-    """An invoice that still asks for money: a draft, or one that is owed."""
+    """An invoice that was not paid in full: a draft, one that is owed, or a paid one with a credit note."""
 
     id: str
     subscription_id: str | None
@@ -33,6 +34,8 @@ class UnsettledInvoice:
     amount_remaining: int
     is_undue: bool = False
     """Whether nothing is due now: a payment is in progress, a sent invoice is not due yet, or sales forgave it."""
+    amount_credited: int = 0
+    """What credit notes took off the invoice, or gave back of what was paid."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class BillingState:
     payment_method: PaymentMethod | None
     """What Stripe charges for the subscription."""
     unsettled_invoices: tuple[UnsettledInvoice, ...]
-    """The organization's invoices that ask for money and are neither paid nor void."""
+    """The organization's drafts and debts, and the paid invoices of this period that have a credit note."""
     has_paid: bool
     """Whether Stripe has received money from the organization."""
     prices: Mapping[str, dict[str, Any]]
@@ -68,6 +71,8 @@ class BillingState:
     metered_items: frozenset[str] = frozenset()
     """The ids of the items that bill the usage of the plan."""
     returned_payments: tuple[ReturnedPayment, ...] = ()
+    unseen_invoices: tuple[str, ...] = ()
+    """The ids of the subscriptions' last invoices that the mirror lacks."""
     country: str | None = None
     """The country of the customer's address."""
     had_trial: bool = False
@@ -123,14 +128,26 @@ class BillingState:
         """Return the version that a quote is bound to. It changes with the mirrored subscription and never recurs.
 
         The plan's version is part of it. After an upgrade and a downgrade the subscription looks as before, but other
-        prorations are waiting for its billing date. The unpaid invoices are part of it, because they decide what is
-        credited. The duplicates are part of it, because Cancel plan ends them.
+        prorations are waiting for its billing date. The unpaid and credited invoices are part of it, because they
+        decide what is credited. The duplicates are part of it, because Cancel plan ends them.
         """
         if self.subscription is None:
             return None
-        owed = "".join(f"-{invoice_id}:{amount}" for invoice_id, amount in sorted(self.unpaid_invoices.items()))
+        invoices = [each for each in self.unsettled_invoices if each.status != "draft"]
+        owed = "".join(sorted(f"-{each.id}:{each.amount_remaining}:{each.amount_credited}" for each in invoices))
         ended = "".join(f"-{subscription_id}" for subscription_id in sorted(self.duplicates))
         return f"{self.plan_version}-{self.subscription.trail[-1]}{owed}{ended}"
+
+    def lacks_renewal(self, floor: str, now: datetime) -> bool:
+        """Return whether the mirror may lack a renewal of a plan. A free period needs no payment.
+
+        In the first period, the last invoice is that of the sign-up or of a change.
+        """
+        if self.subscription is None or self.plan_state.requested_plan == floor:
+            return False
+        starts = (datetime.fromisoformat(item["current_period_start"]) for item in self.subscription.items)
+        is_renewed = max(starts) > self.subscription.created
+        return (is_renewed and bool(self.unseen_invoices)) or find_next_invoice_date(self.subscription.items) <= now
 
     def find_immediate_charge_obstacle(self) -> str | None:
         """Return why Stripe cannot charge a change before it takes effect, or None if it can."""
@@ -202,6 +219,7 @@ def build_billing_state(
             item["id"] for item in items if item.get("metered") and plans.of_product.get(item["product_id"]) == plan
         ),
         returned_payments=tuple(ReturnedPayment(*each) for each in found.returned or ()),
+        unseen_invoices=tuple(each.unseen_invoice for each in rows if each.unseen_invoice is not None),
         country=found.country,
         had_trial=found.had_trial,
         levels=found.levels or {},

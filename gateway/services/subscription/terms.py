@@ -159,11 +159,6 @@ def find_next_invoice_date(items: list[dict[str, Any]]) -> datetime:
     return min(datetime.fromisoformat(item["current_period_end"]) for item in items)
 
 
-def is_period_over(subscription: Subscription | None, now: datetime) -> bool:
-    """Return whether the mirror lacks the present period. Stripe has charged it, and a trial has ended."""
-    return subscription is not None and find_next_invoice_date(subscription.items) <= now
-
-
 def find_scheduled_end(subscription: Subscription) -> datetime | None:
     """Return when the subscription is to end, or None.
 

@@ -98,6 +98,8 @@ class InvoiceSnapshot(Snapshot):
     amount_due: int
     amount_paid: int
     amount_remaining: int
+    amount_credited: int
+    """What credit notes took off the invoice, or gave back of what was paid."""
     next_payment_attempt: datetime | None
     # Only a lookup shows it, so comparing it would make every lookup look like a change.
     payment_under_way: bool | None = field(compare=False)
@@ -147,6 +149,8 @@ class InvoiceSnapshot(Snapshot):
             amount_due=integer(stripe_object["amount_due"]),
             amount_paid=integer(stripe_object["amount_paid"]),
             amount_remaining=integer(stripe_object["amount_remaining"]),
+            amount_credited=integer(stripe_object["pre_payment_credit_notes_amount"])
+            + integer(stripe_object["post_payment_credit_notes_amount"]),
             next_payment_attempt=from_unix_or_none(stripe_object["next_payment_attempt"]),
             payment_under_way=is_payment_under_way(stripe_object, seen.as_of),
             action_required=is_action_required(stripe_object),

@@ -182,7 +182,7 @@ def test_repeated_call_begins_the_same_trial(world: World) -> None:
 
 def test_purchase_after_a_left_trial_of_a_year_is_not_charged_at_sign_up(world: World, trial: ApiClient) -> None:
     yearly = create_price(world, unit_amount=250000, recurring={"interval": "year"})
-    change_at_stripe(world, items=[{"id": at_stripe(world)["items"].data[0].id, "price": yearly}])
+    change_at_stripe(world, items=[{"id": newest_at_stripe(world)["items"].data[0].id, "price": yearly}])
     assert trial.ok("GET", "/subscription")["price"]["interval"] == "year"
     trial.ok("DELETE", "/subscription")
     trial.add_card(world.stripe)

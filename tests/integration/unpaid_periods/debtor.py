@@ -63,6 +63,19 @@ class Debtor:
         [item, *_] = self.world.stripe.v1.subscriptions.retrieve(self.subscription).items.data
         self.wait((item.current_period_end + 60 - self.stripe_time()) / timedelta(days=1).total_seconds())
 
+    def fall_behind(self) -> "Debtor":
+        """Let the card decline the next renewal, and return the organization as a debtor of that period."""
+        self.api.add_card(self.world.stripe, "pm_card_chargeCustomerFail")
+        self.wait_for_renewal()
+        self.wait(days=0.1)
+        found = Debtor(self.world, self.api, self.stripe_time, self.subscription, self.customer)
+        assert found.invoice().status == "open"
+        return found
+
+    def next_total(self) -> int:
+        """Return the total of the next invoice as it would be now."""
+        return self.world.stripe.v1.invoices.create_preview({"subscription": self.subscription}).total
+
     def set_after_retries(self, status: str) -> None:
         """Choose the subscription's status after Stripe's last attempt to collect an invoice."""
         url = f"{self.world.gateway.config.stripe_api_base}/_sandbox/settings"

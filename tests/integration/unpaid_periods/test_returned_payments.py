@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import requests
 
-from gateway.db.models import Charge, PlanHistory
+from gateway.db.models import Charge, PlanChange, PlanHistory
 from gateway.db.session import Database
 from gateway.services.mirror.refresh import refresh
 from tests.integration.unpaid_periods.debtor import Debtor
@@ -105,6 +105,19 @@ def test_leaving_credits_no_more_than_what_was_kept(payer: Debtor, share: float)
     unused = (item.current_period_end - payer.stripe_time()) / (item.current_period_end - item.current_period_start)
     credit = payer.price * unused
     assert given_back(payer) == pytest.approx(max(0, credit - int(paid * share)), abs=20)
+
+
+@pytest.mark.parametrize("share", [0.1, 1.0])
+def test_quote_credits_no_more_than_what_was_kept(payer: Debtor, share: float) -> None:
+    refund(payer, int(payer.invoice().amount_paid * share))
+    quote = payer.api.ok("POST", "/subscription/preview", plan="free")
+    change = payer.api.ok("PATCH", "/subscription", quote=quote["token"])
+    payer.run_withdrawal(change["id"])
+    payer.world.settle()
+    assert given_back(payer) == quote["credit"]
+    with payer.world.gateway.database.transaction() as session:
+        row = session.get_one(PlanChange, change["id"])
+        assert row.quoted == row.charged
 
 
 def test_leaving_after_a_lost_dispute_credits_nothing(payer: Debtor) -> None:

@@ -6,7 +6,27 @@
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from gateway.catalog import TaxBehavior
 from tests.support.stripe_account import StripeAccount
+
+TAX = Fraction(19, 100)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What sales gave the subscription."""
+
+    percent_off: int = 0
+    taxes: TaxBehavior | None = None
+
+    @property
+    def on_top(self) -> Fraction:
+        """Return the share of the tax that comes on top."""
+        return TAX if self.taxes == "exclusive" else Fraction(0)
+
+    def total(self, price: int) -> int:
+        """Return what a price costs with its discount and tax."""
+        return int(price * Fraction(100 - self.percent_off, 100) * (1 + self.on_top))
 
 
 @dataclass(frozen=True)
@@ -17,24 +37,28 @@ class Books:
     invoiced: int
     """What drafts, open and written-off invoices still ask for."""
     drafted: int
-    """The part of it on drafts. Their payment is still to come."""
-    waiting: int
-    """What the next invoice will take up: the pending items and the balance. A credit is negative."""
+    """The part of it on drafts that ask for money. Their payment is still to come."""
+    is_crediting: bool
+    """Whether a draft gives money back. What it credits is withdrawn once Stripe has finalized it."""
+    waiting: Fraction
+    """What the next invoice will take up: the pending items with their taxes, and the balance. A credit is negative."""
 
     @classmethod
-    def read(cls, account: StripeAccount, customer: str) -> "Books":
+    def read(cls, account: StripeAccount, customer: str, on_top: Fraction) -> "Books":
         """Read the books from Stripe."""
         v1 = account.v1
         charges = v1.charges.list({"customer": customer, "limit": 100}).auto_paging_iter()
         invoices = list(v1.invoices.list({"customer": customer, "limit": 100}).auto_paging_iter())
-        pending = v1.invoice_items.list({"customer": customer, "pending": True, "limit": 100}).auto_paging_iter()
-        drafted = sum(each.total for each in invoices if each.status == "draft")
+        items = v1.invoice_items.list({"customer": customer, "pending": True, "limit": 100}).auto_paging_iter()
+        pending = sum(each.amount for each in items) * (1 + on_top)
+        drafts = [each.total for each in invoices if each.status == "draft"]
         owed = sum(each.amount_remaining for each in invoices if each.status in ("open", "uncollectible"))
         return cls(
             received=sum(each.amount for each in charges if each.paid),
-            invoiced=owed + drafted,
-            drafted=drafted,
-            waiting=sum(each.amount for each in pending) + (v1.customers.retrieve(customer).balance or 0),
+            invoiced=owed + sum(drafts),
+            drafted=sum(total for total in drafts if total > 0),
+            is_crediting=any(total < 0 for total in drafts),
+            waiting=pending + (v1.customers.retrieve(customer).balance or 0),
         )
 
 
@@ -46,13 +70,15 @@ class Ledger:
     began: list[tuple[int, int]] = field(default_factory=list)
     """The second from which each quantity was in force. Quantity 0 is Free."""
     periods: list[tuple[int, int]] = field(default_factory=list)
+    roundings: int = 4
+    """How many amounts Stripe may round by up to half a cent because of a change. Each tax is rounded by itself."""
     rounded: int = 0
     """How many amounts Stripe may have rounded by up to half a cent."""
 
     def change(self, second: int, quantity: int) -> None:
         """Note another quantity from ``second`` on."""
         self.began.append((second, quantity))
-        self.rounded += 4
+        self.rounded += self.roundings
 
     def observe(self, start: int, end: int) -> None:
         """Note a billing period."""

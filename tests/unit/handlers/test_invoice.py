@@ -46,6 +46,7 @@ EXPECTED = InvoiceSnapshot(
     amount_due=89164,
     amount_paid=89164,
     amount_remaining=0,
+    amount_credited=0,
     next_payment_attempt=None,
     payment_under_way=None,
     action_required=None,

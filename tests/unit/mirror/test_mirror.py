@@ -103,6 +103,7 @@ def test_content_of_an_invoice() -> None:
         "amount_due": 89164,
         "amount_paid": 89164,
         "amount_remaining": 0,
+        "amount_credited": 0,
         "next_payment_attempt": None,
         "payment_under_way": None,
         "action_required": None,

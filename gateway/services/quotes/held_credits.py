@@ -8,6 +8,7 @@ from typing import Any
 from stripe import Invoice
 
 from gateway.json_types import Json
+from gateway.services.quotes.lines import TaxShare, find_price
 from gateway.services.runtime import Gateway
 from gateway.stripe_api.client import stripe_call
 
@@ -17,7 +18,7 @@ CLOCKS_APART = timedelta(hours=1)  # an item may be older than the invoice that 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldCredits:
-    """The credits against one invoice, in minor units."""
+    """The credits against one invoice, in minor units. Taxes that come on top are only in ``noted``."""
 
     credited: int
     """What Stripe credited of the invoice, for time that the organization did not use."""
@@ -25,12 +26,18 @@ class HeldCredits:
     """What the gateway charged to withdraw these credits, and what Stripe itself wrote off of them."""
     noted: int
     """What the gateway's credit notes took off the invoice instead."""
+    forgiven: int
+    """What other credit notes took off an invoice that is paid now, or gave back of it other than by a refund."""
+    share: TaxShare
+    """The taxes that come on top of the credited lines. Stripe adds them to credits, and credit notes contain them."""
+    items: Sequence[Json]
+    """The invoice items of these credits."""
     is_final: bool
     """Whether none of the credits is on a draft that Stripe may write off."""
 
 
-def read_held_credits(gateway: Gateway, invoice: Invoice) -> HeldCredits:
-    """Read from Stripe what was credited of an invoice."""
+def read_held_credits(gateway: Gateway, invoice: Invoice, to_come: Sequence[Json] = ()) -> HeldCredits:
+    """Read from Stripe what was credited of an invoice. Add the credits ``to_come``, which are lines of a preview."""
     since = invoice.created - int(CLOCKS_APART.total_seconds())
     with stripe_call():
         listed = gateway.stripe.v1.invoice_items.list(
@@ -38,25 +45,39 @@ def read_held_credits(gateway: Gateway, invoice: Invoice) -> HeldCredits:
         )
         items = {item.id: item.to_dict(for_json=True) for item in listed.auto_paging_iter()}
         notes = gateway.stripe.v1.credit_notes.list({"invoice": invoice.id, "limit": 100})
-        ours = [note.to_dict(for_json=True) for note in notes.auto_paging_iter()]
-    lines = list_lines(gateway, invoice) if any(is_of_cancellation(item) for item in items.values()) else []
+        listed_notes = [note.to_dict(for_json=True) for note in notes.auto_paging_iter()]
+    lines = list_billed_lines(gateway, invoice.id)
     found = [item for item in items.values() if credits_invoice(item, invoice.id, items) or credits_line(item, lines)]
+    issued = [note for note in listed_notes if note["status"] == "issued"]
     bills = retrieve_bills(gateway, found)
     given = [item for item in found if item["invoice"] is None or counts(bills[item["invoice"]])]
+    share = TaxShare.of(lines, {find_price(item) for item in [*found, *to_come]})
     return HeldCredits(
-        credited=-sum(item["amount"] for item in given),
+        credited=-sum(net_amount(item) for item in [*given, *to_come]),
         charged_back=sum(item["amount"] for item in items.values() if is_ours(item, invoice.id))
-        + sum(compute_written_off(bill, given) for bill in bills.values()),
-        noted=sum(note["total"] for note in ours if note["status"] == "issued" and is_ours(note, invoice.id)),
+        + sum(compute_written_off(bill, given, share) for bill in bills.values()),
+        noted=sum(note["total"] for note in issued if is_ours(note, invoice.id)),
+        forgiven=sum(compute_forgiven(note, invoice) for note in issued if not is_ours(note, invoice.id)),
+        share=share,
+        items=found,
         is_final=not any(bill.status == "draft" and bill.total < 0 for bill in bills.values()),
     )
 
 
-def list_lines(gateway: Gateway, invoice: Invoice) -> list[Json]:
+def list_billed_lines(gateway: Gateway, invoice_id: str) -> list[dict[str, Any]]:
     """List all lines of an invoice."""
     with stripe_call():
-        lines = gateway.stripe.v1.invoices.line_items.list(invoice.id, {"limit": 100})
+        lines = gateway.stripe.v1.invoices.line_items.list(invoice_id, {"limit": 100})
         return [line.to_dict(for_json=True) for line in lines.auto_paging_iter()]
+
+
+def net_amount(item: Json) -> int:
+    """Return what discounts leave of a proration. Stripe may itemize them instead of including them in the amount.
+
+    https://docs.stripe.com/billing/subscriptions/billing-mode
+    """
+    amount: int = item["amount"] if item.get("net_amount") is None else item["net_amount"]
+    return amount
 
 
 def is_of_cancellation(item: Json) -> bool:
@@ -114,13 +135,22 @@ def counts(bill: Invoice) -> bool:
     return bill.status != "void" and not waits
 
 
-def compute_written_off(bill: Invoice, given: Sequence[Json]) -> int:
+def compute_forgiven(note: Json, invoice: Invoice) -> int:
+    """Return how much of a credit note was never received or went back. The mirror's charges count its refunds.
+
+    https://docs.stripe.com/api/credit_notes/object
+    """
+    given_back: int = note["post_payment_amount"] - sum(refund["amount_refunded"] for refund in note["refunds"])
+    return given_back + (note["pre_payment_amount"] if invoice.status == "paid" else 0)
+
+
+def compute_written_off(bill: Invoice, given: Sequence[Json], share: TaxShare) -> int:
     """Return how much of the credits on this invoice the organization never gets.
 
     Stripe writes the final invoice of a subscription off if its total is negative.
     """
-    on_it = -sum(item["amount"] for item in given if item["invoice"] == bill.id)
-    return min(on_it, -bill.total) if bill.status == "uncollectible" and bill.total < 0 else 0
+    on_it = -sum(net_amount(item) for item in given if item["invoice"] == bill.id)
+    return min(on_it, share.take_from(-bill.total)) if bill.status == "uncollectible" and bill.total < 0 else 0
 
 
 def is_ours(stripe_object: Json, invoice_id: str) -> bool:
