@@ -8,8 +8,10 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime
 
+from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import get_history
 
+from gateway.db import jobs
 from gateway.db.models import FINAL_USAGE, MADE_FROM, PlanChange
 from gateway.json_types import Json
 from gateway.services.plan_table.attribution import CHANGE_ID_PREFIX
@@ -18,6 +20,21 @@ from gateway.services.plan_table.rows import OrganizationRows
 from gateway.stripe_api.snapshots import ENDED, TRIALING
 
 FOREIGN_ACTOR = "stripe"
+
+
+def record_foreign_end(
+    session: Session, rows: OrganizationRows, before: PlanState | None, after: PlanState, floor: str, ended_at: datetime
+) -> bool:
+    """Let a job bill the usage of a plan that somebody else has left at Stripe (``jobs.BILL_USAGE``), if there is one.
+
+    Return whether there is one.
+    """
+    change = build_foreign_end(rows, before, after, floor, ended_at) if before is not None else None
+    if change is None:
+        return False
+    rows.changes[change.id] = change
+    jobs.defer_usage_bill(session, change.id)
+    return True
 
 
 def build_foreign_end(

@@ -35,7 +35,7 @@ from gateway.services.plan_table.derive import (
     leave_plan,
     never_enrolled,
 )
-from gateway.services.plan_table.foreign_ends import build_foreign_end
+from gateway.services.plan_table.foreign_ends import record_foreign_end
 from gateway.services.plan_table.late_starts import find_late, find_late_start
 from gateway.services.plan_table.rows import OrganizationRows, load_organization_rows, rank_plans
 from gateway.services.plan_table.selection import (
@@ -128,21 +128,6 @@ def record_state(rows: OrganizationRows, state: PlanState, attribution: Attribut
         rows.plan_row = OrganizationPlan(organization_id=rows.organization.id, version=0)
     update_row(rows.plan_row, state, now)
     return build_history_entry(rows.plan_row, before, state, attribution) | {"began_at": began_at}
-
-
-def record_foreign_end(
-    session: Session, rows: OrganizationRows, before: PlanState | None, after: PlanState, floor: str, ended_at: datetime
-) -> bool:
-    """Let a job bill the usage of a plan that somebody else has left at Stripe (``jobs.BILL_USAGE``), if there is one.
-
-    Return whether there is one.
-    """
-    change = build_foreign_end(rows, before, after, floor, ended_at) if before is not None else None
-    if change is None:
-        return False
-    rows.changes[change.id] = change
-    jobs.defer_usage_bill(session, change.id)
-    return True
 
 
 def is_plan_changed(before: PlanState | None, after: PlanState) -> bool:
