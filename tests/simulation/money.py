@@ -156,12 +156,14 @@ def check_received(world: "Simulation", customer: str) -> None:
 
 def read_used(world: "Simulation") -> dict[str, list[Used]]:
     """Return what each organization used. Usage that came too late for its period counts later."""
-    moved = {row.id: row.moved_to for row in world.gateway.gateway.database.fetch(MOVED, {})}
+    # The gateway deletes usage events after a year, and the checks are less than a year apart.
+    world.moved |= {row.id: row.moved_to for row in world.gateway.gateway.database.fetch(MOVED, {})}
+    moved = world.moved
     found = defaultdict(list)
     for event in world.used:
         number, organization, at = event["id"], event["organization_id"], event["at"]
         assert not event["is_certain"] or number in moved, f"{number} is lost"
-        counts_at = int(moved[number].timestamp()) if moved.get(number) else at
+        counts_at = int(moved_to.timestamp()) if (moved_to := moved.get(number)) is not None else at
         if number in moved:
             found[organization].append(Used(event["meter"], event["quantity"], counts_at, event["is_certain"]))
     return found

@@ -4,6 +4,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from random import Random
 from unittest.mock import patch
@@ -54,6 +55,8 @@ class Simulation:
     refusals: Counter[str] = field(default_factory=Counter)
     used: list[Json] = field(default_factory=list)
     """The usage that people reported, with the second ``at`` of its use, and whether it surely counts."""
+    moved: dict[str, datetime | None] = field(default_factory=dict)
+    """When each usage event counts, if not at its own time. The gateway stored it under this id."""
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)  # noqa: S311 - not a secret

@@ -119,7 +119,7 @@ class Expected:
         now = datetime.fromtimestamp(self.stage.clock(), UTC)
         had_plan = self.stood_for_plans()
         invoices = {
-            key: each | {"payment_under_way": each["status"] == "open" and self._is_under_way(key)}
+            key: each | {"id": key, "payment_under_way": each["status"] == "open" and self._is_under_way(key)}
             for key, each in self.tables["invoices"].items()
         }
         for customer, name in self.owner.items():
