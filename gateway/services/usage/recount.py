@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from gateway.services.runtime import Gateway
-from gateway.services.usage.record import NAMESPACE, NEWEST
+from gateway.services.usage.record import NEWEST
 
 # From when until when the plan was in force. Later entries show its end.
 FIND_SPAN = text("""
@@ -90,8 +90,7 @@ def recount_usage(gateway: Gateway, organization_id: str, version: int) -> None:
 
 def split_reports(session: Session, ids: list[uuid.UUID], bounds: dict[str, datetime], now: datetime) -> None:
     """Move the events of the plan's time from each report to a new one. The caller has locked the reports."""
-    new_ids = [uuid.uuid5(NAMESPACE, f"{each}\nrecounted") for each in ids]
-    values = {**bounds, "ids": ids, "new_ids": new_ids, "now": now}
+    values = {**bounds, "ids": ids, "new_ids": [uuid.uuid4() for _ in ids], "now": now}
     session.execute(MOVE_EVENTS, values)
     session.execute(ADD_REPORTS, values)
     kept = set(session.scalars(KEEP_REST, values))

@@ -117,6 +117,25 @@ def test_mixed_report_is_split_between_the_floor_plan_and_the_sale(
     assert (counted_usage(world), counted_usage(world, "portal_services")) == (12, 8)
 
 
+def test_report_is_split_for_each_plan_that_is_learned_late(world: World, sell: Sell) -> None:
+    start = (datetime.now(UTC) - timedelta(hours=1)).replace(minute=10, second=0)  # no report crosses an hour
+    first = (datetime.now(UTC) - start) / timedelta(minutes=1)
+    moments = [first - each for each in (-5, 5, 15, 25, 35)]
+    send_usage(world, *(usage_event(f"e{n}", 1 << n, occurred_at=ago(minutes)) for n, minutes in enumerate(moments)))
+    for plan, later in (("plus", 0), ("free", 10), ("plus", 20), ("free", 30)):
+        sell(plan, minutes=first - later)
+        world.settle()
+        with world.gateway.database.transaction() as session:  # the gateway has learned of it a minute later
+            write_freely(session)
+            learned = {"at": start + timedelta(minutes=later + 1)}
+            session.execute(text("UPDATE organization_plans SET as_of = :at"), learned)
+            last = "UPDATE plan_history SET recorded_at = :at WHERE version = (SELECT max(version) FROM plan_history)"
+            session.execute(text(last), learned)
+    learn(world)
+    assert {name for name, state in states(world).items() if state != "not_billed"} == {"e1", "e3"}
+    assert sorted(each.quantity for each in world.rows(UsageReport) if each.state != "not_billed") == [2, 8]
+
+
 def test_usage_after_a_plan_that_has_ended_since_is_not_billed(world: World, sell: Sell) -> None:
     sell("plus", minutes=60)
     for name, minutes in (("before", 61), ("during", 50), ("after", 30)):
