@@ -76,8 +76,8 @@ def invoice_pending_monthly(gateway: Gateway, subscription_id: str) -> None:
         keeps = keeps_pending_for_a_year(session.get_one(Subscription, subscription_id))
     if keeps:
         with stripe_call():
-            key = f"{CREDIT_KEY_PREFIX}{subscription_id}:interval"
-            gateway.stripe.v1.subscriptions.update(subscription_id, MONTHLY, {"idempotency_key": key})
+            # No key of ours, because a second call does no harm, and Stripe would replay a 5xx under the same one.
+            gateway.stripe.v1.subscriptions.update(subscription_id, MONTHLY, {"max_network_retries": 0})
 
 
 def is_running(gateway: Gateway, subscription_id: str) -> bool:

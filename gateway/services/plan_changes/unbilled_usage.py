@@ -164,7 +164,8 @@ def charge(gateway: Gateway, change: PlanChange, customer_id: str, left: LeftIte
     pending = next((each for each in left.own_bills if each.invoice is None), None)
     with stripe_call():
         if pending is not None:
-            gateway.stripe.v1.invoice_items.update(pending.id, {"amount": pending.amount + missing})
+            amount = pending.amount + missing
+            gateway.stripe.v1.invoice_items.update(pending.id, {"amount": amount}, {"max_network_retries": 0})
         else:
             key = f"final_usage:{left.id}:{sum(each.amount for each in left.own_bills)}:{attempt}"
             params = build_item(gateway, change, customer_id, left, missing)

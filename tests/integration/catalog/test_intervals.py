@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import StripeUnavailable
+from gateway.services.plan_changes.unpaid_credits import withdraw_for_organization
 from tests.support.accounts import make_customer, price_id, subscribe
 from tests.support.api import ApiClient
 from tests.support.clock import StripeTime
@@ -133,3 +135,22 @@ def test_pending_items_of_others_yearly_subscriptions_wait_a_month(world: World)
     assert at_stripe(world)["pending_invoice_item_interval"].interval == "month"
     world.api().ok("PATCH", "/subscription", plan="starter", quantity=1)
     assert at_stripe(world)["next_pending_invoice_item_invoice"] == first
+
+
+def test_unpaid_year_is_charged_back_after_a_failure_of_stripe(world: World, stripe_time: StripeTime) -> None:
+    yearly = price_id(world, "konnect_starter", interval="year")
+    sent: Any = {"collection_method": "send_invoice", "days_until_due": 30}
+    subscription = subscribe(world, make_customer(world, "org_1"), price=yearly, quantity=3, **sent)
+    stripe_time.ahead = timedelta(hours=2).total_seconds()
+    world.stripe.v1.subscriptions.retrieve(subscription)
+    world.settle()
+    change_at_stripe(world, items=[{"id": at_stripe(world)["items"].data[0].id, "quantity": 1}])
+    world.settle()
+    world.fault("error_before", method="POST", path=f"/v1/subscriptions/{subscription}", times=1)
+    with pytest.raises(StripeUnavailable):
+        withdraw_for_organization(world.gateway, "org_1")
+    assert at_stripe(world)["pending_invoice_item_interval"] is None
+    withdraw_for_organization(world.gateway, "org_1")
+    assert at_stripe(world)["pending_invoice_item_interval"].interval == "month"
+    credit, rest, charge = sorted(each.amount for each in world.stripe.v1.invoice_items.list({"pending": True}).data)
+    assert (credit, 0 < rest < charge) == (-charge, True)
