@@ -10,6 +10,7 @@
 """
 
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -110,12 +111,13 @@ def record_intent(gateway: Gateway, caller: Caller, command: ChangeCommand) -> S
     Webhooks can be late. So if an unpaid invoice stands in the way, or the mirror may lack a renewal, ask Stripe first.
     Raise what ``write_intent`` raises, and what creating the customer or setting its default payment method raises.
     """
-    try:
-        return prepare_and_write(gateway, caller, command)
-    except UnpaidInvoice:
-        refresh_unpaid_invoices(gateway, caller)
-    except PeriodOver:
-        refresh_renewal(gateway, caller.organization_id)
+    with suppress(PeriodOver):
+        try:
+            return prepare_and_write(gateway, caller, command)
+        except UnpaidInvoice:
+            refresh_unpaid_invoices(gateway, caller)
+            return prepare_and_write(gateway, caller, command)
+    refresh_renewal(gateway, caller.organization_id)
     return prepare_and_write(gateway, caller, command, is_refreshed=True)
 
 

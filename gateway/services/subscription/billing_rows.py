@@ -38,7 +38,7 @@ PRICES = (
 REQUESTED = select(bindparam("organization_id", type_=Text).label("id")).subquery()
 
 
-# ``standing.read_debt`` says the same of such an invoice. Plan Details must not show less than what refuses a purchase.
+# ``standing.read_debt`` says the same of such an open invoice. Plan Details must show what refuses a purchase.
 IS_AWAITED = and_(
     Invoice.status == "open",
     Invoice.collection_method == "send_invoice",

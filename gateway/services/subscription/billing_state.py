@@ -71,8 +71,8 @@ class BillingState:
     metered_items: frozenset[str] = frozenset()
     """The ids of the items that bill the usage of the plan."""
     returned_payments: tuple[ReturnedPayment, ...] = ()
-    unseen_invoices: tuple[str, ...] = ()
-    """The ids of the subscriptions' last invoices that the mirror lacks."""
+    unseen_invoices: Mapping[str, str] = field(default_factory=dict)
+    """The ids of the subscriptions' last invoices that the mirror lacks, by the subscription's id."""
     country: str | None = None
     """The country of the customer's address."""
     had_trial: bool = False
@@ -139,15 +139,16 @@ class BillingState:
         return f"{self.plan_version}-{self.subscription.trail[-1]}{owed}{ended}"
 
     def lacks_renewal(self, floor: str, now: datetime) -> bool:
-        """Return whether the mirror may lack a renewal of a plan. A free period needs no payment.
+        """Return whether the mirror may lack a renewal of a plan that runs. A free period needs no payment.
 
         In the first period, the last invoice is that of the sign-up or of a change.
         """
         if self.subscription is None or self.plan_state.requested_plan == floor:
             return False
         starts = (datetime.fromisoformat(item["current_period_start"]) for item in self.subscription.items)
-        is_renewed = max(starts) > self.subscription.created
-        return (is_renewed and bool(self.unseen_invoices)) or find_next_invoice_date(self.subscription.items) <= now
+        is_unseen = max(starts) > self.subscription.created and self.subscription.id in self.unseen_invoices
+        is_unseen = is_unseen or not self.unseen_invoices.keys().isdisjoint(self.duplicates)
+        return is_unseen or find_next_invoice_date(self.subscription.items) <= now
 
     def find_immediate_charge_obstacle(self) -> str | None:
         """Return why Stripe cannot charge a change before it takes effect, or None if it can."""
@@ -219,7 +220,11 @@ def build_billing_state(
             item["id"] for item in items if item.get("metered") and plans.of_product.get(item["product_id"]) == plan
         ),
         returned_payments=tuple(ReturnedPayment(*each) for each in found.returned or ()),
-        unseen_invoices=tuple(each.unseen_invoice for each in rows if each.unseen_invoice is not None),
+        unseen_invoices={
+            each.subscription.id: each.unseen_invoice
+            for each in rows
+            if each.subscription is not None and each.unseen_invoice is not None
+        },
         country=found.country,
         had_trial=found.had_trial,
         levels=found.levels or {},

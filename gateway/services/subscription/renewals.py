@@ -10,19 +10,18 @@ from gateway.stripe_api.snapshots import InvoiceSnapshot, SubscriptionSnapshot
 
 
 def refresh_renewal(gateway: Gateway, organization_id: str) -> None:
-    """Merge the last invoices that the mirror lacks. If it lacks none, refresh the subscription first.
-
-    So a change makes only one more call if the mirror knows the renewal without its invoice.
-    """
-    billing = load(gateway, organization_id)
-    if billing.subscription is not None and not billing.unseen_invoices:
-        refresh(gateway, SubscriptionSnapshot.kind, billing.subscription.id)
-    refresh_unseen_invoices(gateway, organization_id)
+    """Merge the subscription, and then the last invoices that the mirror lacks of those that run."""
+    if (subscription := load(gateway, organization_id).subscription) is not None:
+        refresh(gateway, SubscriptionSnapshot.kind, subscription.id)
+        billing = load(gateway, organization_id)
+        for each in (subscription.id, *billing.duplicates):
+            if each in billing.unseen_invoices:
+                refresh(gateway, InvoiceSnapshot.kind, billing.unseen_invoices[each])
 
 
 def refresh_unseen_invoices(gateway: Gateway, organization_id: str) -> None:
-    """Merge Stripe's state of the last invoices that the mirror lacks."""
-    for each in load(gateway, organization_id).unseen_invoices:
+    """Merge the last invoices that the mirror lacks, also those of subscriptions that have ended."""
+    for each in load(gateway, organization_id).unseen_invoices.values():
         refresh(gateway, InvoiceSnapshot.kind, each)
 
 

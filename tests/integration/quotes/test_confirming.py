@@ -12,7 +12,6 @@ from structlog.testing import capture_logs
 
 from gateway.db.models import Invoice, PlanChange, Subscription
 from gateway.endpoints.metrics import render
-from gateway.endpoints.request_context import EXTENSION
 from gateway.errors import QuoteExpired
 from gateway.services.operations.inspection import list_changes
 from gateway.services.plan_changes.charge_check import check_charge
@@ -58,54 +57,6 @@ def test_an_expired_quote_is_refused_with_a_new_one(world: World, api: ApiClient
     assert isinstance(new, Quote)
     assert (new.plan, new.quantity) == ("plus", 5)
     assert confirm_change(later, CALLER, ChangeCommand(quote=new.token)).state == "applied"
-
-
-def set_clocks(world: World, stripe_time: StripeTime, ours: datetime, stripes: timedelta = timedelta(0)) -> None:
-    """Set our clock to ``ours`` and Stripe's clock that much later."""
-    ahead = ours - datetime.now(UTC)
-    later = replace(world.gateway, clock=lambda: datetime.now(UTC) + ahead)
-    world.client.application.extensions[EXTENSION].gateway = later
-    stripe_time.ahead = (ahead + stripes).total_seconds()
-
-
-def end_of_period(world: World) -> datetime:
-    end = world.plan_row().current_period_end
-    assert end is not None
-    return end
-
-
-def test_quote_of_an_ended_period_is_refused_with_one_of_the_next(
-    world: World, api: ApiClient, stripe_time: StripeTime
-) -> None:
-    api.ok("PATCH", "/subscription", plan="plus")
-    end = end_of_period(world)
-    set_clocks(world, stripe_time, end - timedelta(seconds=20))
-    old = api.ok("POST", "/subscription/preview", plan="plus", quantity=3)
-    world.fault("webhook_dropped", times=1000)
-    set_clocks(world, stripe_time, end - timedelta(seconds=15), stripes=timedelta(seconds=30))
-    refused = api("PATCH", "/subscription", quote=old["token"])
-    assert (refused.status_code, refused.get_json()["code"]) == (409, "quote_stale")
-    new: Json = refused.get_json()["quote"]
-    assert datetime.fromisoformat(new["billing_date"]) > end
-    assert api.ok("PATCH", "/subscription", quote=new["token"])["quantity"] == 3
-
-
-def test_unreported_renewal_is_quoted_in_the_new_period(world: World, api: ApiClient, stripe_time: StripeTime) -> None:
-    api.ok("PATCH", "/subscription", plan="plus")
-    end = end_of_period(world)
-    world.fault("webhook_dropped", times=1000)
-    set_clocks(world, stripe_time, end + timedelta(minutes=1))
-    quote = api.ok("POST", "/subscription/preview", plan="plus", quantity=4)
-    assert datetime.fromisoformat(quote["billing_date"]) > end + timedelta(days=27)
-    assert api.ok("PATCH", "/subscription", quote=quote["token"])["quantity"] == 4
-
-
-def test_quote_is_503_while_only_our_clock_has_passed_the_period(
-    world: World, api: ApiClient, stripe_time: StripeTime
-) -> None:
-    api.ok("PATCH", "/subscription", plan="plus")
-    set_clocks(world, stripe_time, end_of_period(world) + timedelta(seconds=5), stripes=timedelta(seconds=-60))
-    assert api.problem("POST", "/subscription/preview", plan="plus", quantity=4) == (503, "period_over")
 
 
 def test_quote_expires_at_an_earlier_billing_date(world: World, api: ApiClient) -> None:

@@ -89,9 +89,28 @@ def test_dashboards_downgrade_credits_nothing(renewed: Debtor) -> None:
     assert_withdrawn(renewed)
 
 
+def use_stripes_time(debtor: Debtor) -> None:
+    """Let the API have the clock of Stripe."""
+    at_stripe = replace(debtor.world.gateway, clock=lambda: datetime.fromtimestamp(debtor.stripe_time(), UTC))
+    debtor.world.client.application.extensions[EXTENSION].gateway = at_stripe
+
+
 @pytest.mark.parametrize("renewed", [DECLINED], indirect=True)
 def test_purchase_after_a_declined_renewal_is_refused(renewed: Debtor) -> None:
-    application = renewed.world.client.application
-    at_stripe = replace(renewed.world.gateway, clock=lambda: datetime.fromtimestamp(renewed.stripe_time(), UTC))
-    application.extensions[EXTENSION].gateway = at_stripe
+    use_stripes_time(renewed)
     assert renewed.api.problem("PATCH", "/subscription", quantity=4) == (402, "unpaid_invoice")
+
+
+def test_purchase_is_refused_if_only_an_earlier_invoice_was_paid(debtor: Debtor) -> None:
+    v1 = debtor.world.stripe.v1
+    debtor.api.add_card(debtor.world.stripe)
+    debtor.world.settle()
+    v1.invoices.pay(debtor.renewal)
+    attached = v1.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": debtor.customer})
+    v1.customers.update(debtor.customer, {"invoice_settings": {"default_payment_method": attached.id}})
+    [item, *_] = v1.subscriptions.retrieve(debtor.subscription)["items"].data
+    debtor.stripe_time.ahead += item.current_period_end + DECLINED * DAY - debtor.stripe_time()
+    v1.subscriptions.retrieve(debtor.subscription)
+    debtor.world.await_deliveries()
+    use_stripes_time(debtor)
+    assert debtor.api.problem("PATCH", "/subscription", quantity=4) == (402, "unpaid_invoice")
