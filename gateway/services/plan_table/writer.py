@@ -230,12 +230,12 @@ def restore_row(session: Session, row: OrganizationPlan | None, entry: PlanHisto
 def note_renewal(rows: OrganizationRows, change: PlanChange, subscription: Subscription) -> None:
     """Note the invoice of a renewal that came between the change's parameters and its call, so nobody has paid it.
 
-    The change's own invoice is no renewal.
+    An invoice for a change is no renewal.
     """
     latest = subscription.latest_invoice_id
     invoice = rows.invoices.get(latest or "")
     is_own = invoice is not None and invoice.billing_reason == "subscription_update"
-    if latest != change.steps.get(LATEST_INVOICE, latest) and not is_own:
+    if latest is not None and latest != change.steps.get(LATEST_INVOICE, latest) and not is_own:
         change.steps = {**change.steps, UNSETTLED: [*change.steps.get(UNSETTLED, ()), latest]}
 
 

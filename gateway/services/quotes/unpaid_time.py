@@ -120,6 +120,6 @@ def predict_charge(lines: Sequence[dict[str, Any]], unpaid: UnpaidTime) -> Charg
     return ChargeBack(
         line=replace(parse_line(lines[-1]), description=CHARGED_BACK, amount=amount, proration=False),
         total=total if amount == credited else unpaid.held.share.add_to(amount),
-        taxes_included=round(Fraction(included * amount, credited)),
+        taxes_included=round(Fraction(included * amount, credited)) if credited else 0,
         noted=unpaid.note,
     )
