@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from sqlalchemy import select, text
 
 from gateway.db.models import Organization, PlanHistory
 from tests.simulation.lives import Step
-from tests.simulation.plan_costs import sum_plans
+from tests.simulation.plan_costs import round_cents, sum_plans
 from tests.simulation.usage_costs import Used, bound_cost, find_windows
 from tests.support.json_types import Json
 
@@ -49,38 +50,48 @@ class Books:
         organization = self.owners.get(customer)
         if customer in self.world.others.forgave or organization is None:
             return
+        amounts = list(self.list_billed(customer))
         billed: Counter[str] = Counter()
-        for meter, amount in self.list_billed(customer):
+        for meter, amount in amounts:
             billed[meter] += amount
         lives = [life for life in self.lives.values() if life[0].after["customer"] == customer]
-        self.check_plans(customer, billed[PLANS], lives)
+        # Stripe rounds each discount and each tax.
+        cents = len(amounts) if any(find_id(life) in self.world.others.shares for life in lives) else 0
+        self.check_plans(customer, billed[PLANS], lives, cents)
         for meter in self.meters.values():
             low, high = self.bound_usage(organization, meter, lives)
             said = f"{customer} was billed {billed[meter]} for {meter} worth {low} to {high}"
-            assert low <= billed[meter] <= high, said
+            assert low - cents <= billed[meter] <= high + cents, said
 
-    def check_plans(self, customer: str, billed: int, lives: list[list[Step]]) -> None:
-        """Check that exactly the time of each plan was billed, however often it changed.
+    def check_plans(self, customer: str, billed: int, lives: list[list[Step]], cents: int) -> None:
+        """Check that exactly the time of each plan was billed, however often it changed, up to some ``cents``.
 
         What a refund returned is not credited again, so it may be billed without being used.
         """
-        notes = self.world.stripe.list_all("credit_note", customer)
-        billed -= sum(each["total"] for each in notes if each["status"] == "issued")
-        worth = sum(sum_plans(life, returns_unused=self.is_credited(life)) for life in lives)
+        for note in self.world.stripe.list_all("credit_note", customer):
+            if note["status"] == "issued":
+                on_top = [tax["amount"] for tax in note["total_taxes"] if tax["tax_behavior"] == "exclusive"]
+                billed -= note["total"] - sum(on_top)
+        worth = sum(self.share(life) * sum_plans(life, returns_unused=self.is_credited(life)) for life in lives)
         returned = sum(each["amount_refunded"] for each in self.world.stripe.list_all("charge", customer))
-        assert worth <= billed <= worth + returned, f"{customer} was billed {billed} for plans worth {worth}"
+        said = f"{customer} was billed {billed} for plans worth {float(worth)}"
+        assert worth - cents <= billed <= worth + returned + cents, said
 
-    def bound_usage(self, organization: str, meter: str, lives: list[list[Step]]) -> tuple[int, int]:
-        """Return the least and the most that an organization's usage is worth."""
+    def share(self, life: list[Step]) -> Fraction:
+        """Return what is left of the prices of a subscription after its discount."""
+        return self.world.others.shares.get(find_id(life), Fraction(1))
+
+    def bound_usage(self, organization: str, meter: str, lives: list[list[Step]]) -> tuple[Fraction, Fraction]:
+        """Return the least and the most that an organization's usage is worth, after discounts."""
         used = [each for each in self.used[organization] if each.meter == meter]
-        least = most = 0
+        least = most = Fraction(0)
         for life in lives:
             find_notice = partial(self.find_notice, organization)
             for window in find_windows(life, find_notice, bills_end=self.is_credited(life) or is_scheduled(life)):
                 if self.meters[window.price["recurring"]["meter"]] == meter:
                     tiers = self.world.stripe.list_tiers(window.price)
                     low, high = bound_cost(window, tiers, self.formulas[meter], used)
-                    least, most = least + low, most + high
+                    least, most = least + self.share(life) * low, most + self.share(life) * high
         return least, most
 
     def find_notice(self, organization: str, at: int) -> int:
@@ -96,16 +107,27 @@ class Books:
         return is_wanted and not is_scheduled(life)
 
     def list_billed(self, customer: str) -> Iterator[tuple[str, int]]:
-        """Yield each amount on the customer's invoices or waiting for one, with its meter if it is usage."""
+        """Yield each amount on the customer's invoices or waiting for one, with its meter if it is usage.
+
+        The amounts are after discounts and before the taxes that come on top.
+        """
         items = {each["id"]: each for each in self.world.stripe.list_all("invoiceitem", customer)}
         for invoice in self.world.stripe.list_all("invoice", customer):
             if invoice["status"] != "void":
                 for line in self.world.stripe.list_lines(invoice["id"]):
                     item = items.get(line["parent"][line["parent"]["type"]]["invoice_item"], line)
-                    yield self.find_meter(line["pricing"], item["metadata"]), line["amount"]
+                    off = sum(each["amount"] for each in line["discount_amounts"])
+                    yield self.find_meter(line["pricing"], item["metadata"]), line["amount"] - off
         for item in items.values():
             if item["invoice"] is None:
-                yield self.find_meter(item["pricing"], item["metadata"]), item["amount"]
+                yield self.find_meter(item["pricing"], item["metadata"]), self.discount(item)
+
+    def discount(self, item: Json) -> int:
+        """Return what the next invoice will ask for a pending item. The amount of a proration is after discounts."""
+        if not item["discountable"] or item["parent"] is None:
+            return int(item["amount"])
+        subscription = item["parent"]["subscription_details"]["subscription"]
+        return round_cents(item["amount"] * self.world.others.shares.get(subscription, Fraction(1)))
 
     def find_meter(self, pricing: Json | None, metadata: Json) -> str:
         """Return the meter of a price, or ``PLANS``. The gateway bills late usage without a price."""
@@ -117,6 +139,11 @@ class Books:
         else:
             return PLANS
         return self.meters.get((price["recurring"] or {}).get("meter"), PLANS)
+
+
+def find_id(life: list[Step]) -> str:
+    """Return the id of a subscription."""
+    return str(life[0].after["id"])
 
 
 def is_scheduled(life: list[Step]) -> bool:

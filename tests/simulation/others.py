@@ -4,6 +4,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from fractions import Fraction
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from tests.support.json_types import Json
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
+TERMS = 0.2
+"""How often sales gives a discount, and how often a tax."""
 RECENT_EVENTS = text("SELECT id FROM webhook_events WHERE payload IS NOT NULL ORDER BY received_at DESC, id LIMIT 40")
 RECENT_NOTIFICATIONS = text("SELECT id FROM notifications ORDER BY position DESC LIMIT 20")
 
@@ -42,16 +45,35 @@ class Others:
         """The customers that somebody gave a part of their plans for nothing."""
         self.ended: set[str] = set()
         """The subscriptions that somebody ended without a credit."""
+        self.shares: dict[str, Fraction] = {}
+        """What is left of the prices of the subscriptions to which sales gave a discount or a tax."""
 
     @property
     def v1(self) -> Any:
         return self.world.stripe.v1
 
-    def make_prices(self) -> None:
-        """Let sales create a price of Enterprise, and a price of something that is no plan."""
+    def make_offers(self) -> None:
+        """Let sales create a discount, a price of Enterprise, and a price of something that is no plan."""
+        self.coupon = self.v1.coupons.create({"percent_off": 20, "duration": "forever"}).id
         terms: Json = {"currency": "usd", "recurring": {"interval": "month"}, "unit_amount": 90_000}
         self.enterprise = self.v1.prices.create(terms | {"product": "konnect_enterprise"}).id
         self.workshop = self.v1.prices.create(terms | {"product_data": {"name": "Workshop"}}).id
+
+    def give_terms(self, organization: str) -> None:
+        """Give an organization that signed up this minute a discount, the tax of its country, or both."""
+        terms: Json = {}
+        if self.random.random() < TERMS:
+            terms["discounts"] = [{"coupon": self.coupon}]
+        if self.random.random() < TERMS:
+            terms["automatic_tax"] = {"enabled": True}
+        if not terms:
+            return
+        for customer in list(self.world.stripe.list_all("customer")):
+            if customer["metadata"].get("organization_id") == organization:
+                self.v1.customers.update(customer["id"], {"address": {"country": "DE"}})
+                for each in list(self.world.stripe.list_all("subscription", customer["id"])):
+                    self.v1.subscriptions.update(each["id"], terms)
+                    self.shares[each["id"]] = Fraction(4, 5) if "discounts" in terms else Fraction(1)
 
     def act(self) -> None:
         """Do one thing to one organization."""
@@ -93,6 +115,8 @@ class Others:
             {"metadata": {"note": str(self.random.randrange(9))}},
             {"pause_collection": {"behavior": self.random.choice(("void", "keep_as_draft"))}},
             {"pause_collection": ""},
+            {"collection_method": "send_invoice", "days_until_due": 20},
+            {"collection_method": "charge_automatically"},
             {"trial_end": int(self.world.clock()) + self.random.randrange(86_400, 20 * 86_400)},
         ]
         if self.random.random() < 0.1:

@@ -106,8 +106,10 @@ class People:
         """Begin with the trial, on Free, or with a plan immediately."""
         wanted = self.random.choice(({}, {}, {"plan": "free"}, {"plan": "free"}))
         self.is_enrolled = self.ask("POST", "/subscription", {**wanted, "currency": "usd"}) is not None
-        if self.is_enrolled and self.random.random() < 0.7:
-            self.add_card()
+        if self.is_enrolled:
+            self.world.others.give_terms(self.name)
+            if self.random.random() < 0.7:
+                self.add_card()
 
     def add_card(self) -> None:
         """Take a card as the browser does, and make it the default."""

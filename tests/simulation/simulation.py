@@ -13,7 +13,7 @@ import requests
 import stripe
 from sqlalchemy import text
 
-from gateway.catalog import Catalog, Charge
+from gateway.catalog import Catalog, Charge, TaxBehavior
 from gateway.db.models import Base
 from gateway.sandbox.settings import Settings
 from gateway.services.operations.catalog_sync import sync_catalog
@@ -34,6 +34,20 @@ COHORT = 5
 """How many organizations sign up in one moment. Stripe renews them together, and the worker merges that together."""
 # The order of rows without ORDER BY depends on their place on disk, so each run begins with new files.
 EMPTY = text(f"TRUNCATE {', '.join((*Base.metadata.tables, *PROCRASTINATE))} RESTART IDENTITY CASCADE")
+
+
+def sell(charge: Charge, taxes: TaxBehavior) -> Catalog:
+    """Return the catalogue with a Plus that is charged at ``charge``. ``taxes`` says how its prices are taxed."""
+    base = Catalog.load(None)
+    plans = [
+        replace(
+            plan,
+            prices=tuple(replace(price, tax_behavior=taxes) for price in plan.prices),
+            charge=charge if plan.key == "plus" else plan.charge,
+        )
+        for plan in base.plans
+    ]
+    return replace(base, plans=tuple(plans))
 
 
 @dataclass
@@ -73,11 +87,8 @@ class Simulation:
             after_retries=self.random.choice(("canceled", "unpaid", "past_due")),
         )
         self.charge: Charge = self.random.choice(("on_billing_date", "now"))
-        plans = Catalog.load(None).plans
-        base = Catalog.load(None)
-        catalog = replace(
-            base, plans=tuple(replace(each, charge=self.charge) if each.key == "plus" else each for each in plans)
-        )
+        taxes: TaxBehavior = self.random.choice(("exclusive", "inclusive"))
+        catalog = sell(self.charge, taxes)
         self.stripe = StripeSide(self.clock, self.random, settings)
         self.wire = self.stripe.wire()
         self.gateway = GatewaySide(self.database_url, catalog, self.clock, self.random, self.wire)
@@ -104,7 +115,7 @@ class Simulation:
             if number % COHORT == 0:
                 joins = self.random.uniform(0, 2 * self.pause * DAY)
             self.plan(joins + self.random.uniform(0, 3), partial(self.live, each))
-        self.others.make_prices()
+        self.others.make_offers()
         self.plan(2 * self.interference * DAY, self.let_others_act)
         self.trouble_begins()
 
