@@ -68,14 +68,18 @@ class Books:
 
         What a refund returned is not credited again, so it may be billed without being used.
         """
-        for note in self.world.stripe.list_all("credit_note", customer):
-            if note["status"] == "issued":
-                on_top = [tax["amount"] for tax in note["total_taxes"] if tax["tax_behavior"] == "exclusive"]
-                billed -= note["total"] - sum(on_top)
+        notes = self.world.stripe.list_all("credit_note", customer)
+        billed -= sum(self.net_amount(each) for each in notes if each["status"] == "issued")
         worth = sum(self.share(life) * sum_plans(life, returns_unused=self.is_credited(life)) for life in lives)
         returned = sum(each["amount_refunded"] for each in self.world.stripe.list_all("charge", customer))
         said = f"{customer} was billed {billed} for plans worth {float(worth)}"
         assert worth - cents <= billed <= worth + returned + cents, said
+
+    def net_amount(self, note: Json) -> int:
+        """Return a credit note's total without the taxes on top. A note of an amount does not list its taxes."""
+        invoice = self.world.stripe.engine.store.find("invoice", note["invoice"]) or {}
+        on_top = sum(tax["amount"] for tax in invoice["total_taxes"] if tax["tax_behavior"] == "exclusive")
+        return round_cents(Fraction(note["total"] * (invoice["total"] - on_top), invoice["total"] or 1))
 
     def share(self, life: list[Step]) -> Fraction:
         """Return what is left of the prices of a subscription after its discount."""
