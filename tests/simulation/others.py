@@ -56,6 +56,7 @@ class Others:
         """Let sales create a discount, a price of Enterprise, and a price of something that is no plan."""
         self.coupon = self.v1.coupons.create({"percent_off": 20, "duration": "forever"}).id
         terms: Json = {"currency": "usd", "recurring": {"interval": "month"}, "unit_amount": 90_000}
+        terms["tax_behavior"] = self.world.taxes
         self.enterprise = self.v1.prices.create(terms | {"product": "konnect_enterprise"}).id
         self.workshop = self.v1.prices.create(terms | {"product_data": {"name": "Workshop"}}).id
 

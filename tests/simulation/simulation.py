@@ -13,7 +13,7 @@ import requests
 import stripe
 from sqlalchemy import text
 
-from gateway.catalog import Catalog, Charge, TaxBehavior
+from gateway.catalog import Catalog, CatalogPrice, Charge, TaxBehavior
 from gateway.db.models import Base
 from gateway.sandbox.settings import Settings
 from gateway.services.operations.catalog_sync import sync_catalog
@@ -38,11 +38,16 @@ EMPTY = text(f"TRUNCATE {', '.join((*Base.metadata.tables, *PROCRASTINATE))} RES
 
 def sell(charge: Charge, taxes: TaxBehavior) -> Catalog:
     """Return the catalogue with a Plus that is charged at ``charge``. ``taxes`` says how its prices are taxed."""
+
+    def tax(prices: tuple[CatalogPrice, ...]) -> tuple[CatalogPrice, ...]:
+        return tuple(replace(each, tax_behavior=taxes) for each in prices)
+
     base = Catalog.load(None)
     plans = [
         replace(
             plan,
-            prices=tuple(replace(price, tax_behavior=taxes) for price in plan.prices),
+            prices=tax(plan.prices),
+            metered=tuple(replace(each, prices=tax(each.prices)) for each in plan.metered),
             charge=charge if plan.key == "plus" else plan.charge,
         )
         for plan in base.plans
@@ -87,8 +92,8 @@ class Simulation:
             after_retries=self.random.choice(("canceled", "unpaid", "past_due")),
         )
         self.charge: Charge = self.random.choice(("on_billing_date", "now"))
-        taxes: TaxBehavior = self.random.choice(("exclusive", "inclusive"))
-        catalog = sell(self.charge, taxes)
+        self.taxes: TaxBehavior = self.random.choice(("exclusive", "inclusive"))
+        catalog = sell(self.charge, self.taxes)
         self.stripe = StripeSide(self.clock, self.random, settings)
         self.wire = self.stripe.wire()
         self.gateway = GatewaySide(self.database_url, catalog, self.clock, self.random, self.wire)
