@@ -88,7 +88,7 @@ def update_plan_table(
         if state != (before or never_enrolled(plans.floor)):
             current = select_current_subscription(rows.subscriptions, plans)
             attribution = attribute_plan(seen, rows.changes, current, before, find_named_grant(session, seen))
-            entry = record_state(rows, state, attribution, plans.floor, now)
+            entry = record_state(session, rows, state, attribution, plans.floor, now)
             history.append(entry)
             if is_plan_changed(before, state):
                 changed.append(organization_id)
@@ -120,9 +120,11 @@ def find_named_grant(session: Session, seen: Seen) -> Grant | None:
     return session.get(Grant, grant_id) if grant_id is not None else None
 
 
-def record_state(rows: OrganizationRows, state: PlanState, attribution: Attribution, floor: str, now: datetime) -> Json:
+def record_state(
+    session: Session, rows: OrganizationRows, state: PlanState, attribution: Attribution, floor: str, now: datetime
+) -> Json:
     """Write an organization's new state to its row, and return the history's entry for it."""
-    began_at = find_late_start(rows, state, floor, now)
+    began_at = find_late_start(session, rows, state, floor, now)
     before = PlanState.of_row(rows.plan_row) if rows.plan_row is not None else None
     if rows.plan_row is None:
         rows.plan_row = OrganizationPlan(organization_id=rows.organization.id, version=0)
@@ -160,7 +162,7 @@ def derive_again(session: Session, organization: Organization, attribution: Attr
     state = derive_plan(rows, plans)
     if rows.plan_row is not None and state == PlanState.of_row(rows.plan_row):
         return
-    entry = record_state(rows, state, attribution, plans.floor, now)
+    entry = record_state(session, rows, state, attribution, plans.floor, now)
     bulk.flush(session, rows.list_written(), build_written_rows(session, [entry], [], plans.floor, now))
 
 

@@ -125,12 +125,6 @@ def test_report_is_split_for_each_plan_that_is_learned_late(world: World, sell: 
     for plan, later in (("plus", 0), ("free", 10), ("plus", 20), ("free", 30)):
         sell(plan, minutes=first - later)
         world.settle()
-        with world.gateway.database.transaction() as session:  # the gateway has learned of it a minute later
-            write_freely(session)
-            learned = {"at": start + timedelta(minutes=later + 1)}
-            session.execute(text("UPDATE organization_plans SET as_of = :at"), learned)
-            last = "UPDATE plan_history SET recorded_at = :at WHERE version = (SELECT max(version) FROM plan_history)"
-            session.execute(text(last), learned)
     learn(world)
     assert {name for name, state in states(world).items() if state != "not_billed"} == {"e1", "e3"}
     assert sorted(each.quantity for each in world.rows(UsageReport) if each.state != "not_billed") == [2, 8]
