@@ -196,5 +196,7 @@ def read_used(world: "Simulation") -> dict[str, list[Used]]:
         assert not event["is_certain"] or number in moved, f"{number} is lost"
         counts_at = int(moved_to.timestamp()) if (moved_to := moved.get(number)) is not None else at
         if number in moved:
-            found[organization].append(Used(event["meter"], event["quantity"], counts_at, event["is_certain"]))
+            found[organization].append(
+                Used(event["meter"], event["quantity"], counts_at, event["is_certain"], event["told_at"])
+            )
     return found

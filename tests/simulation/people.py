@@ -176,7 +176,8 @@ class People:
         answer = self.ask("POST", "/usage", {"events": [used]})
         kept = answer is not None and used["id"] in (*answer["new"], *answer["known"])
         counts = kept and not (delay and meter == "portal_services")  # only the last value of an open period counts
-        self.world.used.append(used | {"at": second, "is_certain": counts})
+        told_at = int(self.world.clock())
+        self.world.used.append(used | {"at": second, "is_certain": counts, "told_at": told_at})
         self.world.plan_upkeep(300)
 
     def report_level(self) -> None:

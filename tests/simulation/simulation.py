@@ -73,7 +73,7 @@ class Simulation:
     agenda: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
     used: list[Json] = field(default_factory=list)
-    """The usage that people reported, with the second ``at`` of its use, and whether it surely counts."""
+    """The usage that people reported, with the seconds of use and report, and whether it surely counts."""
     moved: dict[str, datetime | None] = field(default_factory=dict)
     """When each usage event counts, if not at its own time. The gateway stored it under this id."""
 

@@ -74,6 +74,13 @@ def test_usage_is_billed_by_its_window() -> None:
     assert [bound_cost(each, [], "sum", used) for each in windows] == [(10, 10), (10, 10)]
 
 
+def test_usage_that_is_reported_after_the_end_may_be_free() -> None:
+    life: Any = live((0, subscription(plan(1000), metered())), (MONTH, subscription(status="canceled")))
+    [window] = find_windows(life, lambda at: at, bills_end=True)
+    used = [Used("calls", 10, 50, told_at=60), Used("calls", 10, 50, told_at=MONTH + 60)]
+    assert bound_cost(window, [], "sum", used) == (5, 10)
+
+
 def test_a_last_value_is_priced_by_its_tiers() -> None:
     tiers: list[Json] = [{"up_to": 10, "unit_amount_decimal": None}, {"up_to": None, "unit_amount_decimal": "500"}]
     window = Window(CALLS, 0, 0, 100, 100)

@@ -21,6 +21,8 @@ class Used:
     quantity: int
     at: int
     is_certain: bool = True
+    told_at: int = 0
+    """The second in which somebody reported it."""
 
 
 @dataclass
@@ -35,6 +37,8 @@ class Window:
     opens: int
     closes: int = 0
     latest: int = 0
+    is_last: bool = False
+    """Whether it closed with the whole subscription. Stripe then bills no usage that is reported later."""
 
 
 def find_windows(life: Iterable[Step], noticed: Callable[[int], int], *, bills_end: bool) -> list[Window]:
@@ -63,6 +67,7 @@ def find_windows(life: Iterable[Step], noticed: Callable[[int], int], *, bills_e
                 first, last = new["current_period_start"], new["current_period_start"] - 1
             if old and (window := opened.pop(old["id"], None)):
                 window.closes, window.latest = first, last
+                window.is_last = step.after["status"] == "canceled"
                 found.append(window)
             if new:
                 opened[new["id"]] = Window(new["price"], first, last + 1)
@@ -73,6 +78,8 @@ def bound_cost(window: Window, tiers: list[Json], formula: str, used: Iterable[U
     """Return the least and the most that the usage of a window may cost."""
     mine = sorted((each for each in used if window.earliest <= each.at <= window.latest), key=lambda each: each.at)
     certain = [each for each in mine if each.is_certain and window.opens <= each.at < window.closes]
+    if window.is_last:
+        certain = [each for each in certain if each.told_at < window.closes]
     if formula == "sum":
         totals = [sum(each.quantity for each in certain), sum(each.quantity for each in mine)]
     else:
