@@ -51,6 +51,8 @@ class Incoming:
         """Where the request ends, if it has a length. None for a chunked body."""
         self._chunk = 0
         """Where the size line of the next chunk begins."""
+        self._trailers: int | None = None
+        """Where the trailers begin, once the last chunk has arrived."""
 
     @property
     def target(self) -> bytes:
@@ -99,6 +101,9 @@ class Incoming:
         self._ends_at = body + (length if length <= MAX_BODY_BYTES else 0)
 
     def _find_end_of_chunks(self) -> None:
+        if self._trailers is not None:
+            self._find_end_of_trailers(self._trailers)
+            return
         while not self.complete and self._chunk < len(self.data):
             line_end = self.data.find(b"\r\n", max(self._searched, self._chunk))
             if line_end < 0:
@@ -110,6 +115,7 @@ class Incoming:
             if size is None or line_end - self._chunk > CHUNK_LINE_LIMIT:
                 self._stop(InvalidChunkSize(b"malformed"))
             elif int(size[1], 16) == 0:
+                self._trailers = self._searched = line_end
                 self._find_end_of_trailers(line_end)
                 return
             else:
@@ -117,12 +123,13 @@ class Incoming:
                 if self._chunk > CHUNKED_LIMIT:
                     self._stop(BodyTooLarge())
 
-    def _find_end_of_trailers(self, line_end: int) -> None:
+    def _find_end_of_trailers(self, begin: int) -> None:
         """Look for the empty line that ends the request. Without trailers, it follows the last size line directly."""
-        if self.data.find(END_OF_HEAD, line_end) >= 0:
+        if self.data.find(END_OF_HEAD, self._searched) >= 0:
             self.complete = True
-        elif len(self.data) - line_end > HEAD_LIMIT:
+        elif len(self.data) - begin > HEAD_LIMIT:
             self._stop(HeadTooLarge())
+        self._searched = max(begin, len(self.data) - len(END_OF_HEAD) + 1)
 
     def _stop(self, excess: ParseException | None = None) -> None:
         self.complete, self._excess = True, excess
