@@ -118,18 +118,19 @@ def record_attempt(gateway: Gateway, sent: Notification, error: str | None) -> b
     """
     now = gateway.clock()
     with gateway.database.transaction() as session:
+        # The receiver is locked before its notifications. In another order, this and ``records.replay`` could deadlock.
+        state = note_failure(session, sent.receiver, error, now) if error is not None else None
+        if state is None:
+            note_success(session, sent.receiver, now)
         row = session.get_one(Notification, sent.position, with_for_update=True)
         is_waiting = row.next_attempt_at is not None  # otherwise another process has ended it
-        if error is None:
-            note_success(session, row.receiver, now)
-            row.attempts += 1
-            row.error, row.next_attempt_at, row.delivered_at = None, None, row.delivered_at or now
-            is_paused = False
+        row.attempts += 1
+        row.error = error
+        if state is None:
+            row.next_attempt_at, row.delivered_at = None, row.delivered_at or now
         else:
-            state = note_failure(session, row.receiver, error, now)
-            row.attempts += 1
-            row.error, row.next_attempt_at = error, plan_retry(row, state, now) if is_waiting else None
-            is_paused = state.paused_until is not None
+            row.next_attempt_at = plan_retry(row, state, now) if is_waiting else None
+        is_paused = state is not None and state.paused_until is not None
     is_given_up = row.delivered_at is None and row.next_attempt_at is None
     say = log.error if is_given_up else log.info
     say(
@@ -173,7 +174,7 @@ def note_success(session: Session, name: str, now: datetime) -> None:
     state = session.scalar(failing)
     if state is None:
         return
-    was_paused = state.paused_until is not None
+    was_paused = state.failures >= PAUSE_AFTER  # a replay may have ended the pause
     state.failures, state.failing_since, state.paused_until, state.error = 0, None, None, None
     if was_paused:
         waiting = update(Notification).where(Notification.receiver == name, Notification.next_attempt_at > now)

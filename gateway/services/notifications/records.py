@@ -88,17 +88,18 @@ def get_notification(gateway: Gateway, notification_id: str) -> Notification:
 def replay(gateway: Gateway, ids: Collection[str]) -> int:
     """Send these notifications again, under their ids, and return how many there are. End their receivers' pauses."""
     now = gateway.clock()
+    chosen = among(Notification.id, ids)
     again = (
         update(Notification)
-        .where(among(Notification.id, ids))
+        .where(chosen)
         .values(next_attempt_at=now, retried_until=now + RETRIED_FOR, attempts=0, delivered_at=None)
-        .returning(Notification.receiver)
+        .returning(Notification.id)
     )
     with gateway.database.transaction() as session:
-        receivers = session.scalars(again).all()
-        paused = update(ReceiverState).where(among(ReceiverState.name, set(receivers)))
-        session.execute(paused.values(paused_until=None))
-    return len(receivers)
+        receivers = session.scalars(select(Notification.receiver).where(chosen).distinct()).all()
+        paused = update(ReceiverState).where(among(ReceiverState.name, receivers))
+        session.execute(paused.values(paused_until=None))  # before the notifications, as ``record_attempt`` locks them
+        return len(session.scalars(again).all())
 
 
 def report_receivers(session: Session, configured: Collection[str]) -> list[ReceiverReport]:

@@ -1,13 +1,15 @@
 """Each notification arrives at least once, signed, in order by organization, and under one id."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from gateway.db.models import Notification, Organization, ReceiverState
-from gateway.services.notifications.delivery import PAUSE_AFTER
+from gateway.services.notifications.delivery import PAUSE_AFTER, record_attempt
 from gateway.services.notifications.outbox import Fact, enqueue
 from gateway.services.notifications.records import GIVEN_UP, WAITING, replay, state_of
 from gateway.services.operations.doctor import check_receiver
@@ -15,6 +17,7 @@ from gateway.services.operations.retention import prune
 from gateway.services.operations.status import load_status
 from tests.support.metrics import scrape
 from tests.support.notified import OLD_SECRET, NotifiedSystem, another_world, make_due, notify
+from tests.support.wait import eventually
 from tests.support.world import World
 
 PAUSED = 'gateway_receiver_paused{receiver="konnect"}'
@@ -121,6 +124,35 @@ def test_failing_receiver_is_paused_named_and_resumed(world: World, konnect: Not
     [report] = load_status(world.gateway).receivers
     assert check_receiver(report).ok
     assert scrape(world.gateway)[PAUSED] == 0
+
+
+def test_replay_in_a_pause_lets_all_waiting_ones_follow(world: World, konnect: NotifiedSystem) -> None:
+    tell(world, 0)
+    konnect.answers = [500] * PAUSE_AFTER
+    for _ in range(PAUSE_AFTER):
+        change(world, next_attempt_at=world.gateway.clock())
+        notify(world)
+    tell(world, 1, "org_2")
+    change(world, next_attempt_at=world.gateway.clock() + timedelta(hours=1))
+    replay(world.gateway, [world.rows(Notification)[0].id])
+    notify(world)
+    assert received(konnect)[PAUSE_AFTER:] == [0, 1]
+
+
+def test_replay_and_an_attempt_lock_the_receiver_first(world: World, konnect: NotifiedSystem) -> None:
+    tell(world, 0)
+    konnect.answers = [500]
+    notify(world)
+    [row] = world.rows(Notification)
+    attempts = (partial(replay, world.gateway, [row.id]), partial(record_attempt, world.gateway, row, None))
+    for attempt in attempts:
+        with ThreadPoolExecutor() as pool, world.gateway.database.transaction() as session:
+            session.scalars(select(ReceiverState).with_for_update()).one()
+            done = pool.submit(attempt)
+            eventually(lambda: world.blocked() == 1)
+            session.scalars(select(Notification).with_for_update(nowait=True)).one()
+            session.rollback()
+            done.result()
 
 
 def test_refused_notification_is_given_up_after_three_days(world: World, konnect: NotifiedSystem) -> None:
