@@ -32,6 +32,7 @@ def strike(web: Process, burst: Burst, victims: list[psutil.Process]) -> None:
     for victim in victims:
         victim.kill()
     web.send(signal.SIGCONT)
+    psutil.wait_procs(victims, timeout=30)  # until then, they hold ports
     burst.stop()
 
 

@@ -49,9 +49,11 @@ class Process:
         os.killpg(self.pid, number)
 
     def kill(self) -> None:
-        """Kill the process and its children with SIGKILL."""
+        """Kill the process and its children with SIGKILL. Wait until all have ended, because they hold ports."""
+        children = self.children() if self.alive else []
         self.send(signal.SIGKILL)
         self.wait()
+        psutil.wait_procs(children, STOP_TIMEOUT)
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM to the process but not to its children, as a supervisor does."""
