@@ -130,6 +130,7 @@ def test_metrics_are_not_forwarded(running: Deployment, proxy: int, path: str) -
 def test_bodies_have_the_gateways_limits(running: Deployment, proxy: int) -> None:
     too_large = send(running, proxy, "POST /v1/subscription", b" " * (MAX_BYTES + 1))
     assert (too_large.status, too_large.code) == (413, "payload_too_large")
+    assert send(running, proxy, "POST /v1/usage", b" " * (MAX_BYTES + 1)).status == 403  # the token has no such scope
     event = b" " * (MAX_BODY_BYTES - 1)
     assert send(running, proxy, "POST /webhooks/stripe", event).code == "webhook_refused"
     assert send(running, proxy, "POST /webhooks/stripe", event + b"  ").code == "payload_too_large"
