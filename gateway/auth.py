@@ -25,7 +25,7 @@ REQUIRED_CLAIMS = ["exp", "iss", "aud", "sub"]
 RESERVED_SUBJECTS = frozenset({"usage", "stripe"})
 JWKS_ALGORITHMS = ("RS256", "ES256", "EdDSA")  # asymmetric only, or the public key could pass as a shared secret
 DEVELOPMENT_ALGORITHM = "HS256"
-# A service sends the same token with thousands of requests. A withdrawn key counts at most this much longer.
+# A service sends the same token with thousands of requests. So a withdrawn key may count this much longer.
 REMEMBERED_FOR = 60  # seconds
 # Seconds after which the provider's keys are fetched again, and during which the old ones count if that fails.
 KEYS_FRESH_FOR, KEYS_KEPT_FOR = 300, 3600

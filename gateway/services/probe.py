@@ -45,7 +45,8 @@ def run_probe(gateway: Gateway, *, patience: timedelta = PATIENCE) -> Iterator[C
     """
     if gateway.config.livemode:
         raise InvalidRequest("The probe buys a plan, so it needs a test key. This deployment has a live key.")
-    plan = next((each for each in gateway.catalog.plans if not each.is_floor and not each.sales), None)
+    sold = (each for each in gateway.catalog.plans if not (each.is_floor or each.sales or each.archived))
+    plan = next(sold, None)
     if plan is None:
         raise InvalidRequest("The catalogue sells no plan that the probe could buy.")
     billing = load(gateway)

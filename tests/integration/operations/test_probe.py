@@ -58,6 +58,13 @@ def test_probe_without_webhooks_is_a_problem(world: World, sandbox: Sandbox) -> 
     assert not check_probe(world.gateway).ok
 
 
+def test_probe_buys_no_archived_plan(world: World) -> None:
+    plans = tuple(replace(each, archived=each.key == "plus") for each in world.gateway.catalog.plans)
+    archived = replace(world.gateway, catalog=replace(world.gateway.catalog, plans=plans))
+    with pytest.raises(InvalidRequest, match="sells no plan"):
+        list(run_probe(archived))
+
+
 def test_probe_refuses_a_live_key(world: World) -> None:
     live = replace(
         world.gateway.config, stripe_secret_key="sk_live_1", jwt_development_secret=None, jwks_url="https://x"
