@@ -82,7 +82,7 @@ class Books:
         return round_cents(Fraction(note["total"] * (invoice["total"] - on_top), invoice["total"] or 1))
 
     def share(self, life: list[Step]) -> Fraction:
-        """Return what is left of the prices of a subscription after its discount."""
+        """Return the share of its prices that a subscription pays."""
         return self.world.others.shares.get(find_id(life), Fraction(1))
 
     def bound_usage(self, organization: str, meter: str, lives: list[list[Step]]) -> tuple[Fraction, Fraction]:

@@ -46,7 +46,7 @@ class Others:
         self.ended: set[str] = set()
         """The subscriptions that somebody ended without a credit."""
         self.shares: dict[str, Fraction] = {}
-        """What is left of the prices of the subscriptions to which sales gave a discount or a tax."""
+        """The share of its prices that each subscription with a discount or a tax pays. It is 1 for a tax alone."""
 
     @property
     def v1(self) -> Any:

@@ -146,9 +146,9 @@ class BillingState:
         if self.subscription is None or self.plan_state.requested_plan == floor:
             return False
         starts = (datetime.fromisoformat(item["current_period_start"]) for item in self.subscription.items)
-        is_unseen = max(starts) > self.subscription.created and self.subscription.id in self.unseen_invoices
-        is_unseen = is_unseen or not self.unseen_invoices.keys().isdisjoint(self.duplicates)
-        return is_unseen or find_next_invoice_date(self.subscription.items) <= now
+        own = max(starts) > self.subscription.created and self.subscription.id in self.unseen_invoices
+        others = not self.unseen_invoices.keys().isdisjoint(self.duplicates)
+        return own or others or find_next_invoice_date(self.subscription.items) <= now
 
     def find_immediate_charge_obstacle(self) -> str | None:
         """Return why Stripe cannot charge a change before it takes effect, or None if it can."""
